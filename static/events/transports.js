@@ -1,0 +1,156 @@
+import { StreamEnd } from './attempt.js';
+import { retryAfterOf } from './backoff.js';
+import { SseParser } from './sse-parser.js';
+
+/** Client errors that pass by themselves: request timeout, too early, too many requests. */
+const TEMPORARY = new Set([408, 425, 429]);
+
+/** What the close codes of the wire mean. */
+const CLOSE_REASONS = {
+  1001: 'connection_expired',
+  1012: 'server_stopping',
+  1013: 'slow_consumer',
+  4400: 'invalid',
+  4401: 'unauthenticated',
+  4403: 'forbidden',
+  4429: 'too_many_connections',
+};
+
+/**
+ * A transport opens one stream and gives its frames until it ends; it throws a `StreamEnd` when the server refuses.
+ *
+ * @typedef {object} Frame
+ * @property {object} [event] an event
+ * @property {object} [control] a control frame
+ * @property {unknown} [malformed] why the frame cannot be read
+ * @property {string | null} cursor where the client is after this frame, if it moves the cursor
+ */
+
+/**
+ * SSE over fetch and not `EventSource`, which hides the status and the text of a refusal.
+ * @returns {AsyncGenerator<Frame>}
+ */
+export async function* sseFrames({ url, headers, fetch = globalThis.fetch, signal, alive }) {
+  const response = await fetch(url, {
+    headers: { Accept: 'text/event-stream', ...headers }, credentials: 'same-origin', cache: 'no-store', signal,
+  });
+  if (!isEventStream(response)) throw await refusalOf(response);
+  const reader = response.body.getReader();
+  try {
+    yield* blocksOf(reader, alive);
+  } finally {
+    // Cancelling a stream that already failed fails again with the error that is on its way.
+    reader.cancel().catch(() => {});
+  }
+}
+
+async function* blocksOf(reader, alive) {
+  const parser = new SseParser();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    alive();
+    yield* parser.push(value).map(frameOfBlock);
+  }
+}
+
+function frameOfBlock({ event, data, id }) {
+  if (data === null) return { cursor: id };
+  return readFrame(data, id, event.startsWith('stream:'));
+}
+
+function isEventStream(response) {
+  return response.status === 200 && /^text\/event-stream\b/i.test(response.headers.get('Content-Type') ?? '');
+}
+
+async function refusalOf(response) {
+  const { status, headers, ok } = response;
+  const said = ok ? { error: 'not_an_event_stream' } : await response.text().then(readRefusal);
+  const detail = { error: `http_${status}`, ...said, status };
+  if (ok) response.body?.cancel().catch(() => {});
+  return new StreamEnd(detail.error, {
+    final: ok || isFinal(status), retryAfter: retryAfterOf(headers.get('Retry-After')), detail,
+  });
+}
+
+/**
+ * @returns {AsyncGenerator<Frame>}
+ */
+export async function* webSocketFrames({ url, WebSocket = globalThis.WebSocket, signal, alive }) {
+  const socket = new WebSocket(url.href.replace(/^http/, 'ws'));
+  const inbox = inboxOf(socket, signal, alive);
+  try {
+    for (;;) {
+      const { data, close } = await inbox.next();
+      if (close) throw closeOf(close);
+      yield frameOfMessage(data);
+    }
+  } finally {
+    socket.onmessage = null;
+    socket.onclose = null;
+    socket.close();
+  }
+}
+
+/** A queue between the socket's callbacks and the generator. The end of the signal empties it at once. */
+function inboxOf(socket, signal, alive) {
+  const items = [];
+  let wake = () => {};
+  const put = (item) => {
+    items.push(item);
+    wake();
+  };
+  socket.onmessage = ({ data }) => {
+    alive();
+    put({ data });
+  };
+  socket.onclose = (close) => put({ close });
+  socket.onerror = () => {}; // A close always follows, and it says more.
+  signal.addEventListener('abort', () => wake(), { once: true });
+  return {
+    async next() {
+      while (items.length === 0 && !signal.aborted) await new Promise((resolve) => (wake = resolve));
+      signal.throwIfAborted();
+      return items.shift();
+    },
+  };
+}
+
+function frameOfMessage(text) {
+  const frame = readFrame(text, null, false);
+  if (!frame.event) return frame;
+  const { cursor = null, ...value } = frame.event;
+  if ('stream' in value && !('id' in value)) return { control: { ...value, cursor }, cursor: null };
+  return { event: value, cursor };
+}
+
+function closeOf({ code, reason }) {
+  const name = CLOSE_REASONS[code] ?? (code === 1006 ? 'network' : 'ended');
+  if (code < 4000) return new StreamEnd(name);
+  const detail = { error: name, code, ...readRefusal(reason), status: code - 4000 };
+  return new StreamEnd(detail.error, { final: isFinal(code - 4000), detail });
+}
+
+/** A refusal says why in JSON; over WebSocket in the close reason, if it fits into its 123 bytes. A proxy says text. */
+function readRefusal(text) {
+  try {
+    const value = JSON.parse(text);
+    return typeof value === 'object' ? value : { detail: text };
+  } catch {
+    return text ? { detail: text } : {};
+  }
+}
+
+function isFinal(status) {
+  return status >= 400 && status < 500 && !TEMPORARY.has(status);
+}
+
+function readFrame(text, cursor, isControl) {
+  try {
+    const value = JSON.parse(text);
+    if (typeof value !== 'object' || value === null) throw new TypeError(`A frame must be an object: ${text}`);
+    return isControl ? { control: value, cursor: null } : { event: value, cursor };
+  } catch (error) {
+    return { malformed: error, cursor };
+  }
+}
