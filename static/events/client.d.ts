@@ -143,7 +143,7 @@ export interface RetryOptions {
   readonly random?: () => number;
 }
 
-type Headers = Readonly<Record<string, string>>;
+type HeaderFields = Readonly<Record<string, string>>;
 
 interface CommonOptions {
   /** Default `/events/stream`, over WebSocket `/ws/events/`. */
@@ -173,7 +173,7 @@ interface CommonOptions {
 export interface SSEOptions extends CommonOptions {
   readonly transport?: 'sse';
   /** Sent with each request; a function is asked before each. */
-  readonly headers?: Headers | (() => Headers | Promise<Headers>) | null;
+  readonly headers?: HeaderFields | (() => HeaderFields | Promise<HeaderFields>) | null;
   /** Must honour its `signal`. Default: the page's. */
   readonly fetch?: typeof globalThis.fetch;
 }
