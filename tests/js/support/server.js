@@ -45,6 +45,7 @@ export class WireServer {
   }
 
   async stop() {
+    if (!this.#http.listening) return;
     this.#http.closeAllConnections();
     this.#sockets.clients.forEach((socket) => socket.terminate());
     this.#http.close();
