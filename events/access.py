@@ -1,0 +1,47 @@
+"""Who may see what. Decided here and nowhere else: for live delivery, resume, replay and the API.
+
+Each event has one audience, found when it is emitted and stored with it; each user is in several audiences.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from events.types import EventCategory, UnifiedEvent
+
+EVERYONE: Final = "all"
+STAFF_CATEGORIES: Final = frozenset(
+    {EventCategory.SECURITY, EventCategory.AUDIT, EventCategory.MONITORING, EventCategory.ANALYTICS}
+)
+
+
+def permission_for(category: EventCategory) -> str:
+    """The permission that a member of staff needs to see events of a staff category: `events.view_security_events`, …"""
+    return f"events.view_{category}_events"
+
+
+def audience_of(event: UnifiedEvent) -> str:
+    """The audience of an event.
+
+    What comes from a staff category (a realtime event derived from one too) is for the staff who may view that category,
+    never for the user it is about; the rest is for its `user_id`, or for every signed-in user where it has none.
+    """
+    origin = event.category if event.category in STAFF_CATEGORIES else event.metadata.get("source_category")
+    if origin in STAFF_CATEGORIES:
+        return f"staff:{origin}"
+    return EVERYONE if event.user_id is None else f"user:{event.user_id}"
+
+
+def audiences_of(user: Any) -> frozenset[str]:
+    """The audiences that a user is in; none for an anonymous or inactive one. Reads permissions from the database."""
+    if user is None or not user.is_authenticated or not user.is_active:
+        return frozenset()
+    audiences = {EVERYONE, f"user:{user.pk}"}
+    if user.is_staff:
+        audiences |= {f"staff:{category}" for category in STAFF_CATEGORIES if user.has_perm(permission_for(category))}
+    return frozenset(audiences)
+
+
+def is_staff_audience(audience: str) -> bool:
+    """Whether the audience is staff: then private metadata may be shown to it."""
+    return audience.startswith("staff:")

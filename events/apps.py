@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+
+
+class EventsConfig(AppConfig):
+    """Connects the router to the journal when Django starts: nobody has to remember it."""
+
+    name = "events"
+    verbose_name = "Events"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from events import checks  # noqa: F401  registers the system checks
+        from events.manager import unified_event_manager
+
+        unified_event_manager.initialize()

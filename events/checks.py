@@ -1,0 +1,47 @@
+"""System checks: a misconfiguration is found when Django starts, with what to do about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, register
+from django.db import connections
+from pydantic import ValidationError
+
+from events.conf import AppSettings, EventsSettings, load
+
+
+def settings_errors(cls: type[AppSettings], check_id: str) -> list[CheckMessage]:
+    """One error for each key of the app's settings dict (or environment) that is unknown or has a bad value."""
+    try:
+        load(cls)
+    except ValidationError as error:
+        return [
+            Error(
+                f"{cls.setting}[{'.'.join(map(str, problem['loc']))!r}]: {problem['msg']}.",
+                hint=f"Known keys: {', '.join(cls.model_fields)}." if problem["type"] == "extra_forbidden" else None,
+                id=check_id,
+            )
+            for problem in error.errors()
+        ]
+    return []
+
+
+@register
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """events.E001: unknown keys and bad values of `EVENTS`."""
+    return settings_errors(EventsSettings, "events.E001")
+
+
+@register
+def check_database(**kwargs: Any) -> list[CheckMessage]:
+    """events.E002, E003: the journal's database exists and is one that the journal knows."""
+    if check_settings():
+        return []
+    alias = load(EventsSettings).DATABASE
+    if alias not in connections:
+        return [Error(f"EVENTS['DATABASE'] is {alias!r}, which is not in DATABASES.", id="events.E002")]
+    if connections[alias].vendor not in ("sqlite", "postgresql"):
+        hint = "Use SQLite or PostgreSQL for EVENTS['DATABASE']; your other databases may be of any kind."
+        return [Error(f"The journal can't be kept on {connections[alias].display_name}.", hint=hint, id="events.E003")]
+    return []

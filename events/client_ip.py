@@ -1,0 +1,36 @@
+"""The client's address, from right to left through the proxies that are declared: never the leftmost value, which anyone can write."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from events.conf import settings
+
+
+def client_ip(peer: str | None, forwarded_for: str | None = None) -> str | None:
+    """The address of the client that sent a request.
+
+    `peer` is the address at the other end of the connection, `forwarded_for` the `X-Forwarded-For` header. The header is
+    read from the right, as far as each address is a trusted proxy (`EVENTS["TRUSTED_PROXIES"]`). None if there is no address.
+    """
+    hops = [peer or ""]
+    if settings().TRUSTED_PROXIES and forwarded_for:
+        hops += reversed(forwarded_for.split(","))
+    found = None
+    for hop in hops:
+        address = _parse(hop)
+        if address is None:
+            break
+        found = address
+        if not any(address in network for network in settings().TRUSTED_PROXIES):
+            break
+    return str(found) if found else None
+
+
+def _parse(text: str):  # type: ignore[no-untyped-def]  # IPv4Address | IPv6Address | None, and `in network` takes either
+    try:
+        address = ip_address(text.strip())
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address

@@ -1,0 +1,96 @@
+"""The settings: one dict an app, `EVENTS` here. Name, type, default and meaning of each key in one place.
+
+Each key can also be set from the environment, as `EVENTS_<KEY>`, which wins over the dict. Read lazily: nothing is read
+at import, and a change of the setting (in tests) is seen at once.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, ClassVar, TypeVar
+
+from django.conf import settings as django_settings
+from django.core.signals import setting_changed
+from pydantic import Field, IPvAnyNetwork
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+
+class AppSettings(BaseSettings):
+    """A settings dict of one app. Subclasses say which (`setting`) and declare the keys as typed fields."""
+
+    setting: ClassVar[str]
+
+    model_config = SettingsConfigDict(extra="forbid", case_sensitive=True, frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+    @classmethod
+    def from_django(cls) -> AppSettings:
+        """The dict of the Django settings, checked, under what the environment says. Raises pydantic.ValidationError."""
+        return cls(**getattr(django_settings, cls.setting, {}))
+
+
+class EventsSettings(AppSettings):
+    """`EVENTS`."""
+
+    setting = "EVENTS"
+    model_config = SettingsConfigDict(env_prefix="EVENTS_")
+
+    UNIFIED_EVENTS_ENABLED: bool = Field(True, description="Off: nothing is emitted, `emit` answers `False`.")
+    CROSS_SYSTEM_ROUTING: bool = Field(True, description="Derive events: security → audit, high and critical → realtime.")
+    HIGH_PRIORITY_NOTIFICATIONS: bool = Field(True, description="Flag critical events for a browser notification.")
+    RAISE_INVALID: bool | None = Field(
+        None, description="Raise `InvalidEvent` for a malformed event; else log, count and answer `False`. None: as `DEBUG`."
+    )
+    MAX_EVENT_BYTES: int = Field(65_536, ge=1_024, description="The longest event, as JSON, in bytes.")
+    DATABASE: str = Field("default", description="The database alias of the journal.")
+    WRITE_TIMEOUT: float = Field(10.0, gt=0, description="Seconds that `emit` waits for its event to be written.")
+    WRITE_QUEUE_MAXSIZE: int = Field(
+        10_000, ge=1, description="Events that may wait for the publisher before LOW ones are shed; at twice as many NORMAL ones are."
+    )
+    POLL_INTERVAL: float = Field(1.0, gt=0, le=60, description="Seconds between looks at the journal for what no doorbell told.")
+    CHANNEL_LAYER: str = Field("default", description="The channel layer that carries the doorbell to other processes.")
+    SSE_QUEUE_MAXSIZE: int = Field(100, ge=1, description="Events that may wait for one client before it must reconnect.")
+    SSE_QUEUE_MAXBYTES: int = Field(1_048_576, ge=65_536, description="Bytes that may wait for one client.")
+    SSE_MAX_CONNECTIONS_PER_USER: int = Field(5, ge=1, description="Streams that one user may have open, in one server process.")
+    SSE_KEEPALIVE_TIMEOUT: float = Field(30.0, gt=0, description="Seconds without an event before a heartbeat.")
+    RESUME_MAX_EVENTS: int = Field(10_000, ge=1, description="A client that missed more is told `gap` and starts anew.")
+    TRUSTED_PROXIES: list[IPvAnyNetwork] = Field(
+        [], description="Networks (CIDR) of the reverse proxies whose `X-Forwarded-For` is believed."
+    )
+
+
+AnySettings = TypeVar("AnySettings", bound=AppSettings)
+
+
+@cache
+def load(cls: type[AnySettings]) -> AnySettings:
+    """The settings of one app, read once and again after a change. Raises pydantic.ValidationError."""
+    return cls.from_django()  # type: ignore[return-value]  # from_django returns its own class
+
+
+def settings() -> EventsSettings:
+    """The settings of this app."""
+    return load(EventsSettings)
+
+
+def raise_invalid() -> bool:
+    """Whether a malformed event raises."""
+    configured = settings().RAISE_INVALID
+    return django_settings.DEBUG if configured is None else configured
+
+
+def _forget(**kwargs: Any) -> None:
+    load.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="events.conf")

@@ -1,0 +1,146 @@
+"""The journal's SQL: rows in, positions given, rows out. Everything here runs on the caller's connection and transaction."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from django.db import connections, models
+
+from events.access import audience_of, is_staff_audience
+from events.conf import settings
+from events.encoding import decode, encode
+from events.models import JournalEntry, JournalHead
+from events.types import UnifiedEvent
+
+COLUMNS = (
+    "position", "event_id", "event_type", "category", "priority", "audience", "user_id", "correlation_id", "timestamp", "body", "private",
+)  # fmt: skip
+
+
+class Record(NamedTuple):
+    """A row of the journal: an event with its audience, encoded. Fields as the columns of `JournalEntry`."""
+
+    position: int | None
+    event_id: str
+    event_type: str
+    category: str
+    priority: str
+    audience: str
+    user_id: str | None
+    correlation_id: str | None
+    timestamp: Any
+    body: str
+    private: str
+
+    @property
+    def event(self) -> UnifiedEvent:
+        """The event as it was emitted."""
+        return decode(self.body, self.private)
+
+
+class Entry(NamedTuple):
+    """An event on its way into the journal: as the emitters take it, and as the row that it becomes."""
+
+    event: UnifiedEvent
+    record: Record
+
+
+class Head(NamedTuple):
+    """The state of the journal: its epoch, the last position given, the last one no longer kept."""
+
+    epoch: str
+    position: int
+    pruned: int
+
+
+def record_of(event: UnifiedEvent) -> Record:
+    """The event as a row without a position. Raises InvalidEvent for what can't be encoded."""
+    audience = audience_of(event)
+    body, private = encode(event, settings().MAX_EVENT_BYTES, keep_private=is_staff_audience(audience))
+    return Record(
+        None, event.id, event.event_type, str(event.category), str(event.priority), audience,
+        event.user_id, event.correlation_id, event.timestamp, body, private,
+    )  # fmt: skip
+
+
+def insert(records: Iterable[Record]) -> None:
+    """Write rows as they are: with their positions, or without one, into the outbox."""
+    connection = connections[settings().DATABASE]
+    adapt = connection.ops.adapt_datetimefield_value
+    names = ", ".join(f'"{name}"' for name in COLUMNS)
+    places = ", ".join(["%s"] * len(COLUMNS))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f'INSERT INTO "{JournalEntry._meta.db_table}" ({names}) VALUES ({places})',
+            [(*r[:8], adapt(r.timestamp), *r[9:]) for r in records],
+        )
+
+
+def reserve(number: int) -> Head:
+    """Take the next `number` positions: the head as it was before. Holds the one lock until the transaction ends, so that
+    positions become visible in their order. Call it inside a transaction."""
+    table = JournalHead._meta.db_table
+    with connections[settings().DATABASE].cursor() as cursor:
+        while True:
+            cursor.execute(
+                f'UPDATE "{table}" SET "position" = "position" + %s WHERE "id" = 1 RETURNING "epoch", "position", "pruned"', [number]
+            )
+            row = cursor.fetchone()
+            if row:
+                return Head(row[0], row[1] - number, row[2])
+            _begin_epoch()
+
+
+def _begin_epoch() -> None:
+    """Write the head where there is none: a new journal, or one that was lost. Its rows, if any, keep their positions."""
+    last = JournalEntry.objects.using(settings().DATABASE).aggregate(last=models.Max("position"))["last"] or 0
+    head = JournalHead(id=1, epoch=secrets.token_hex(6), position=last, pruned=0)
+    JournalHead.objects.using(settings().DATABASE).bulk_create([head], ignore_conflicts=True)
+
+
+def sequence(records: Sequence[Record]) -> tuple[Head, list[Record]]:
+    """Give the records positions: the head as it was before, and the records with them. Call it inside a transaction."""
+    head = reserve(len(records))
+    return head, [r._replace(position=head.position + n) for n, r in enumerate(records, 1)]
+
+
+def sequence_outbox(limit: int) -> tuple[Head, list[Record]]:
+    """Give positions to the oldest rows of the outbox. Call it inside a transaction."""
+    head = reserve(0)
+    waiting = list(_rows().filter(position=None).order_by("id").values_list("id", *COLUMNS)[:limit])
+    if not waiting:
+        return head, []
+    head, records = sequence([Record(*row[1:]) for row in waiting])
+    with connections[settings().DATABASE].cursor() as cursor:
+        cursor.executemany(
+            f'UPDATE "{JournalEntry._meta.db_table}" SET "position" = %s WHERE "id" = %s',
+            [(record.position, row[0]) for record, row in zip(records, waiting, strict=True)],
+        )
+    return head, records
+
+
+def outbox_waits() -> bool:
+    """Whether a row waits for its position."""
+    return _rows().filter(position=None).exists()
+
+
+def read_head() -> Head:
+    """The state of the journal; begins an epoch where there is none."""
+    heads = JournalHead.objects.using(settings().DATABASE)
+    while True:
+        row = heads.filter(id=1).values_list("epoch", "position", "pruned").first()
+        if row:
+            return Head(*row)
+        _begin_epoch()
+
+
+def read(after: int, until: int, limit: int) -> list[Record]:
+    """The published rows after one position and up to another, in order, at most `limit`."""
+    rows = _rows().filter(position__gt=after, position__lte=until).order_by("position")
+    return [Record(*row) for row in rows.values_list(*COLUMNS)[:limit]]
+
+
+def _rows() -> models.QuerySet[JournalEntry]:
+    return JournalEntry.objects.using(settings().DATABASE)

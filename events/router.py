@@ -1,0 +1,250 @@
+"""Where an event goes: to handlers, and through the rules to the outlet. A handler's trouble stays its own."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+
+from django.db import DatabaseError
+
+from events.conf import settings
+from events.exceptions import EmitterFailed
+from events.journal import Entry
+from events.patterns import check_pattern, matcher
+from events.rules import apply_rules
+from events.signals import event_routed
+from events.stats import stats
+from events.types import EventCategory, UnifiedEvent, parse_enum
+
+logger = logging.getLogger("events.router")
+
+Handler = Callable[[UnifiedEvent], Any] | Callable[[UnifiedEvent], Awaitable[Any]]
+# Handlers for one type are looked up once; a flood of made-up types must not fill the memory.
+MAX_REMEMBERED_PLANS = 1_000
+
+
+class Emitter(Protocol):
+    """Writes the events of a category to a table of its own."""
+
+    def write(self, events: Sequence[UnifiedEvent]) -> None:
+        """Store the events, on the journal's database, in the transaction that writes the journal: both commit or neither.
+
+        What it raises undoes the journal's rows too. Replayed events are never given to it.
+        """
+
+
+class Outlet(Protocol):
+    """What takes routed events, writes them down and has them published (`events.writer`)."""
+
+    def prepare(self, events: Sequence[UnifiedEvent]) -> Sequence[Entry]:
+        """Encode. Raises InvalidEvent."""
+
+    def write(self, entries: Sequence[Entry], committed: Callable[[], None]) -> bool:
+        """Write; call `committed` once they are committed. False if they are not known to be stored."""
+
+    async def awrite(self, entries: Sequence[Entry], committed: Callable[[], Awaitable[None]]) -> bool:
+        """As `write`, where an event loop runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One handler and what it wants: a category, the types that `accepts` matches, or everything."""
+
+    handler: Handler
+    after_commit: bool
+    category: EventCategory | None = None
+    accepts: Callable[[str], object] | None = None
+
+    def wants(self, category: EventCategory, event_type: str, derived: bool) -> bool:
+        """Whether the handler is for such an event.
+
+        A derived event goes to the handlers of its own category only: the others have had its original, and no handler
+        is to see one happening twice.
+        """
+        if self.category is not None:
+            return self.category is category
+        return not derived and (self.accepts is None or bool(self.accepts(event_type)))
+
+
+class Plan(NamedTuple):
+    """The handlers of one kind of event, in the order in which they were added."""
+
+    sync: tuple[Handler, ...]
+    asynchronous: tuple[Handler, ...]
+    sync_after_commit: tuple[Handler, ...]
+    async_after_commit: tuple[Handler, ...]
+
+
+class EventRouter:
+    """The handlers and emitters of a process. A router without an outlet only calls handlers."""
+
+    def __init__(self, outlet: Outlet | None = None) -> None:
+        self.outlet = outlet
+        self._registrations: dict[str, Registration] = {}
+        self._emitters: dict[EventCategory, tuple[Emitter, ...]] = {}
+        self._plans: dict[tuple[EventCategory, str, bool], Plan] = {}
+        self._numbers = itertools.count(1)
+
+    def add_global_handler(self, handler: Handler, *, after_commit: bool = False) -> str:
+        """Call `handler` with every event. Returns an id for `remove_handler`.
+
+        A handler may be a coroutine function. It is called when the event is emitted, in the emitter's transaction; with
+        `after_commit`, once the event is committed and never if it is rolled back. What it raises is logged and counted.
+        """
+        return self._add(Registration(handler, after_commit))
+
+    def add_category_handler(self, category: EventCategory | str, handler: Handler, *, after_commit: bool = False) -> str:
+        """As `add_global_handler`, for one category, with the events that rules derive for it."""
+        category = parse_enum(EventCategory, "category", category)
+        return self._add(Registration(handler, after_commit, category=category))
+
+    def add_type_handler(self, pattern: str, handler: Handler, *, after_commit: bool = False) -> str:
+        """As `add_global_handler`, for one type or a pattern (`document.*`, `*.failed`)."""
+        accepts = matcher([check_pattern(pattern, "pattern")])
+        return self._add(Registration(handler, after_commit, accepts=accepts))
+
+    def remove_handler(self, handler_id: str) -> bool:
+        """Forget the handler that was added under the id. False if there is none."""
+        removed = self._registrations.pop(handler_id, None)
+        self._plans.clear()
+        return removed is not None
+
+    def register_emitter(self, category: EventCategory | str, emitter: Emitter) -> None:
+        """Let `emitter` write the events of the category."""
+        category = parse_enum(EventCategory, "category", category)
+        if emitter not in self.emitters(category):
+            self._emitters[category] = (*self.emitters(category), emitter)
+
+    def unregister_emitter(self, category: EventCategory | str, emitter: Emitter) -> bool:
+        """No longer. False if it was not registered."""
+        category = parse_enum(EventCategory, "category", category)
+        known = self.emitters(category)
+        self._emitters[category] = tuple(e for e in known if e is not emitter)
+        return len(self._emitters[category]) < len(known)
+
+    def emitters(self, category: EventCategory) -> tuple[Emitter, ...]:
+        """The emitters of a category."""
+        return self._emitters.get(category, ())
+
+    def write_to_emitters(self, events: Sequence[UnifiedEvent]) -> None:
+        """Have each category's events written by its emitters. Raises EmitterFailed, or what the database raised."""
+        for category in {event.category for event in events} & self._emitters.keys():
+            of_category = [event for event in events if event.category is category]
+            for emitter in self.emitters(category):
+                _write(emitter, of_category)
+
+    def route(self, event: UnifiedEvent) -> bool:
+        """Apply the rules, call the handlers, hand the events to the outlet. False if they are not known to be stored.
+
+        Raises InvalidEvent, before anything is called, for what can't be encoded.
+        """
+        events, entries = self._prepare(event)
+        self.handle(events)
+        event_routed.send_robust(EventRouter, event=event)
+        if self.outlet is None:
+            return True
+        return self.outlet.write(entries, lambda: self.handle(events, after_commit=True))
+
+    async def route_event(self, event: UnifiedEvent) -> bool:
+        """As `route`, where an event loop runs. Handlers that are plain functions run in Django's thread for sync code."""
+        events, entries = self._prepare(event)
+        await self.ahandle(events)
+        if event_routed.has_listeners(EventRouter):
+            await event_routed.asend_robust(EventRouter, event=event)
+        if self.outlet is None:
+            return True
+        return await self.outlet.awrite(entries, lambda: self.ahandle(events, after_commit=True))
+
+    def _prepare(self, event: UnifiedEvent) -> tuple[list[UnifiedEvent], Sequence[Entry]]:
+        events = apply_rules(event, settings())
+        entries = self.outlet.prepare(events) if self.outlet else ()
+        stats.emitted(event, len(events) - 1)
+        return events, entries
+
+    def handle(self, events: Sequence[UnifiedEvent], after_commit: bool = False) -> None:
+        """Call the handlers of the events: those for the moment of emission, or those for after the commit."""
+        for event in events:
+            plan = self._plan(event)
+            sync, asynchronous = plan[2:] if after_commit else plan[:2]
+            if sync:
+                _call_all(sync, event)
+            if asynchronous:
+                async_to_sync(_acall_all)(asynchronous, event)
+
+    async def ahandle(self, events: Sequence[UnifiedEvent], after_commit: bool = False) -> None:
+        """As `handle`, where an event loop runs."""
+        for event in events:
+            plan = self._plan(event)
+            sync, asynchronous = plan[2:] if after_commit else plan[:2]
+            if sync:
+                await sync_to_async(_call_all)(sync, event)
+            if asynchronous:
+                await _acall_all(asynchronous, event)
+
+    def _add(self, registration: Registration) -> str:
+        if not callable(registration.handler):
+            raise TypeError(f"handler must be callable, not {type(registration.handler).__name__}")
+        handler_id = f"handler-{next(self._numbers)}"
+        self._registrations[handler_id] = registration
+        self._plans.clear()
+        return handler_id
+
+    def _plan(self, event: UnifiedEvent) -> Plan:
+        key = (event.category, event.event_type, "derived_from" in event.metadata)
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= MAX_REMEMBERED_PLANS:
+                self._plans.clear()
+            plan = self._plans[key] = _make_plan([r for r in list(self._registrations.values()) if r.wants(*key)])
+        return plan
+
+
+def _make_plan(registrations: Sequence[Registration]) -> Plan:
+    def of(is_async: bool, after_commit: bool) -> tuple[Handler, ...]:
+        return tuple(
+            r.handler
+            for r in registrations
+            if r.after_commit is after_commit and _is_async(r.handler) is is_async
+        )
+
+    return Plan(of(False, False), of(True, False), of(False, True), of(True, True))
+
+
+def _is_async(handler: Handler) -> bool:
+    return iscoroutinefunction(handler) or iscoroutinefunction(getattr(handler, "__call__", None))
+
+
+def _write(emitter: Emitter, events: Sequence[UnifiedEvent]) -> None:
+    try:
+        emitter.write(events)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        raise EmitterFailed(f"{emitter!r}: {error}") from error
+
+
+# The boundary where a handler's exceptions end: whatever a handler does wrong must not reach the emitter's caller.
+def _call_all(handlers: Sequence[Handler], event: UnifiedEvent) -> None:
+    for handler in handlers:
+        try:
+            handler(event)
+        except Exception:
+            _report(handler, event)
+
+
+async def _acall_all(handlers: Sequence[Handler], event: UnifiedEvent) -> None:
+    for handler in handlers:
+        try:
+            await handler(event)
+        except Exception:
+            _report(handler, event)
+
+
+def _report(handler: Handler, event: UnifiedEvent) -> None:
+    stats.count("handler_errors")
+    logger.exception("Handler %r failed on %s %s", handler, event.event_type, event.id)

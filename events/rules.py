@@ -1,0 +1,34 @@
+"""Cross-system routing: which further events one event gives. Pure functions; a derived event derives nothing further."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+from events.conf import EventsSettings
+from events.types import EventCategory, EventPriority, UnifiedEvent
+
+
+def apply_rules(event: UnifiedEvent, settings: EventsSettings) -> list[UnifiedEvent]:
+    """The event followed by what the rules derive from it, each once.
+
+    - security → audit: an entry for the audit log;
+    - high and critical → realtime: browsers hear of it. Its audience stays that of the original (`events.delivery.access`);
+    - critical → flagged for a browser notification: on the realtime event, or on the event itself where there is none.
+    """
+    derived = []
+    if settings.CROSS_SYSTEM_ROUTING:
+        if event.category is EventCategory.SECURITY:
+            derived.append(_derive(event, EventCategory.AUDIT))
+        if event.priority.is_urgent and event.category is not EventCategory.REALTIME:
+            derived.append(_derive(event, EventCategory.REALTIME))
+    events = [event, *derived]
+    if event.priority is EventPriority.CRITICAL and settings.HIGH_PRIORITY_NOTIFICATIONS:
+        last = events[-1]
+        events[-1] = replace(last, metadata=last.metadata | {"notification": True})
+    return events
+
+
+def _derive(event: UnifiedEvent, category: EventCategory) -> UnifiedEvent:
+    origin = {"derived_from": event.id, "source_category": str(event.category)}
+    return replace(event, id=str(uuid.uuid4()), category=category, metadata=event.metadata | origin)
