@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { JSDOM } from 'jsdom';
+import { reach, startPair } from './support/client.js';
+
+/** A wait that only the page's events can end. */
+const ENDLESS = { retry: { base: 3_600_000, cap: 3_600_000, random: () => 1 } };
+
+/** Call it after the stream is made: what ends with the test ends in that order. */
+function usePage(t) {
+  const { window } = new JSDOM('', { pretendToBeVisual: true });
+  globalThis.window = window;
+  t.after(() => {
+    delete globalThis.window;
+    window.close();
+  });
+  return window;
+}
+
+async function startWaiting(t, refuse = (connection) => connection.refuse(500)) {
+  const pair = await startPair(t, ENDLESS);
+  const window = usePage(t);
+  pair.stream.connect();
+  refuse(await pair.server.next());
+  await reach(pair.states, 'reconnecting');
+  return { window, ...pair };
+}
+
+for (const transport of ['sse', 'websocket']) {
+  test(`${transport}: going offline drops the connection, and coming back online reconnects at once`, async (t) => {
+    const { server, stream, states } = await startPair(t, { transport, ...ENDLESS });
+    const window = usePage(t);
+    stream.connect();
+    const first = await server.nextOpened();
+    await reach(states, 'open');
+    window.dispatchEvent(new window.Event('offline'));
+    assert.equal((await reach(states, 'reconnecting')).reason, 'offline');
+    await first.ended;
+    window.dispatchEvent(new window.Event('online'));
+    await server.nextOpened({ outcome: 'resumed' });
+    await reach(states, 'open');
+  });
+}
+
+test('a page that is looked at again reconnects at once', async (t) => {
+  const { window, server, states } = await startWaiting(t);
+  window.document.dispatchEvent(new window.Event('visibilitychange'));
+  await server.nextOpened();
+  await reach(states, 'open');
+});
+
+test('a page that is hidden does not hurry', async (t) => {
+  const { window, server, stream } = await startWaiting(t);
+  Object.defineProperty(window.document, 'visibilityState', { value: 'hidden' });
+  window.document.dispatchEvent(new window.Event('visibilitychange'));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(stream.state, 'reconnecting');
+  assert.equal(server.connections.length, 1);
+});
+
+test('coming back online does not cut short what the server asked to wait', async (t) => {
+  const { window, server, states } = await startWaiting(t, (connection) => connection.refuse(503, {}, { 'Retry-After': '1' }));
+  const asked = performance.now();
+  const timer = setInterval(() => window.dispatchEvent(new window.Event('online')), 10);
+  t.after(() => clearInterval(timer));
+  await server.nextOpened();
+  assert.ok(performance.now() - asked >= 900);
+  await reach(states, 'open');
+});
+
+test('a closed stream listens to the page no longer', async (t) => {
+  const { window, server, stream } = await startWaiting(t);
+  stream.disconnect();
+  for (const name of ['offline', 'online']) window.dispatchEvent(new window.Event(name));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(stream.state, 'closed');
+  assert.equal(server.connections.length, 1);
+});
