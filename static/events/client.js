@@ -38,7 +38,7 @@ export class EventStream {
     callbackErrors: 0, openedAt: null, lastEventAt: null, lastEnd: null, lastError: null,
   };
 
-  /** @param {import('./client.js').EventStreamOptions} [options] */
+  /** @param {object} [options] see `EventStreamOptions` in `client.d.ts` */
   constructor(options = {}) {
     this.#options = withDefaults(options);
     const { cursor, storage, storageKey, retry } = this.#options;

@@ -17,7 +17,7 @@ export class Delivery {
   #happenings;
   #alerts;
 
-  /** @param {import('./listeners.js').Listeners} listeners */
+  /** Takes the page's callbacks, and the options of the stream. */
   constructor(listeners, { notify, remember, describeNotification }) {
     this.#listeners = listeners;
     this.#notifier = notify ? new Notifier({ limit: remember, describe: describeNotification }) : null;

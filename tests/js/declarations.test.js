@@ -1,6 +1,6 @@
 /** The hand-written types say what the modules have, no less and no more. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import ts from 'typescript';
 import * as client from '../../static/events/client.js';
@@ -40,4 +40,10 @@ test('ConnectionStats declares what getConnectionStats gives', () => {
   const stats = declarationsOf('client.d.ts').find((one) => ts.isInterfaceDeclaration(one) && one.name.text === 'ConnectionStats');
   const declared = stats.members.map((member) => member.name.text);
   assert.deepEqual(declared.sort(), Object.keys(new client.EventStream().getConnectionStats()).sort());
+});
+
+test('no comment holds an import, which Django\'s manifest storage would follow, in a circle even', () => {
+  for (const name of readdirSync(STATIC).filter((file) => file.endsWith('.js'))) {
+    assert.doesNotMatch(readFileSync(new URL(name, STATIC), 'utf8'), /^\s*(\/?\*|\/\/).*\bimport\b.*['"]/m, name);
+  }
 });
