@@ -6,27 +6,27 @@ import secrets
 from pathlib import Path
 
 import dj_database_url
-from pydantic import Field
 from pydantic_settings import BaseSettings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = BASE_DIR / "var"
-VAR_DIR.mkdir(exist_ok=True)
 
 
 class Environment(BaseSettings):
     """What the environment may say about the site. The keys of EVENTS, AUDIT and SECURITY are read by the apps themselves."""
 
+    VAR_DIR: Path = BASE_DIR / "var"
     DEBUG: bool = False
     SECRET_KEY: str = ""
     ALLOWED_HOSTS: list[str] = ["localhost", "127.0.0.1", "[::1]"]
     CSRF_TRUSTED_ORIGINS: list[str] = []
-    DATABASE_URL: str = Field(f"sqlite:///{VAR_DIR / 'db.sqlite3'}")
+    DATABASE_URL: str = ""
     REDIS_URL: str = ""
     HTTPS: bool = False
 
 
 env = Environment()
+VAR_DIR = env.VAR_DIR.resolve()
+VAR_DIR.mkdir(parents=True, exist_ok=True)
 
 
 def _kept_secret() -> str:
@@ -96,7 +96,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": dj_database_url.parse(env.DATABASE_URL)}
+DATABASES = {"default": dj_database_url.parse(env.DATABASE_URL or f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL lets readers go on while one writes; IMMEDIATE takes the write lock at BEGIN, where waiting for it works.
     DATABASES["default"]["OPTIONS"] = {
