@@ -50,7 +50,9 @@ class Doorbell:
             return
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="events-doorbell", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, name="events-doorbell", daemon=True
+                )
                 self._thread.start()
         try:
             self._waiting.put_nowait(batch)
@@ -80,4 +82,8 @@ class Doorbell:
         except (OSError, TimeoutError, RedisError, ChannelFull) as error:
             self._silent_until = time.monotonic() + PAUSE_AFTER_ERROR
             stats.count("doorbell_errors")
-            logger.warning("The doorbell did not ring (%s: %s). Hubs read the journal instead.", type(error).__name__, error)
+            logger.warning(
+                "The doorbell did not ring (%s: %s). Hubs read the journal instead.",
+                type(error).__name__,
+                error,
+            )

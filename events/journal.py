@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from django.db import connections, models
 
 from events.access import audience_of, is_staff_audience
+from events.batch import Published
 from events.conf import settings
 from events.encoding import decode, encode
 from events.models import JournalEntry, JournalHead
@@ -58,7 +59,9 @@ class Head(NamedTuple):
 def record_of(event: UnifiedEvent) -> Record:
     """The event as a row without a position. Raises InvalidEvent for what can't be encoded."""
     audience = audience_of(event)
-    body, private = encode(event, settings().MAX_EVENT_BYTES, keep_private=is_staff_audience(audience))
+    body, private = encode(
+        event, settings().MAX_EVENT_BYTES, keep_private=is_staff_audience(audience)
+    )
     return Record(
         None, event.id, event.event_type, str(event.category), str(event.priority), audience,
         event.user_id, event.correlation_id, event.timestamp, body, private,
@@ -85,7 +88,8 @@ def reserve(number: int) -> Head:
     with connections[settings().DATABASE].cursor() as cursor:
         while True:
             cursor.execute(
-                f'UPDATE "{table}" SET "position" = "position" + %s WHERE "id" = 1 RETURNING "epoch", "position", "pruned"', [number]
+                f'UPDATE "{table}" SET "position" = "position" + %s WHERE "id" = 1 RETURNING "epoch", "position", "pruned"',
+                [number],
             )
             row = cursor.fetchone()
             if row:
@@ -95,28 +99,42 @@ def reserve(number: int) -> Head:
 
 def _begin_epoch() -> None:
     """Write the head where there is none: a new journal, or one that was lost. Its rows, if any, keep their positions."""
-    last = JournalEntry.objects.using(settings().DATABASE).aggregate(last=models.Max("position"))["last"] or 0
+    last = (
+        JournalEntry.objects.using(settings().DATABASE).aggregate(
+            last=models.Max("position")
+        )["last"]
+        or 0
+    )
     head = JournalHead(id=1, epoch=secrets.token_hex(6), position=last, pruned=0)
-    JournalHead.objects.using(settings().DATABASE).bulk_create([head], ignore_conflicts=True)
+    JournalHead.objects.using(settings().DATABASE).bulk_create(
+        [head], ignore_conflicts=True
+    )
 
 
 def sequence(records: Sequence[Record]) -> tuple[Head, list[Record]]:
     """Give the records positions: the head as it was before, and the records with them. Call it inside a transaction."""
     head = reserve(len(records))
-    return head, [r._replace(position=head.position + n) for n, r in enumerate(records, 1)]
+    return head, [
+        r._replace(position=head.position + n) for n, r in enumerate(records, 1)
+    ]
 
 
 def sequence_outbox(limit: int) -> tuple[Head, list[Record]]:
     """Give positions to the oldest rows of the outbox. Call it inside a transaction."""
     head = reserve(0)
-    waiting = list(_rows().filter(position=None).order_by("id").values_list("id", *COLUMNS)[:limit])
+    waiting = list(
+        _rows().filter(position=None).order_by("id").values_list("id", *COLUMNS)[:limit]
+    )
     if not waiting:
         return head, []
     head, records = sequence([Record(*row[1:]) for row in waiting])
     with connections[settings().DATABASE].cursor() as cursor:
         cursor.executemany(
             f'UPDATE "{JournalEntry._meta.db_table}" SET "position" = %s WHERE "id" = %s',
-            [(record.position, row[0]) for record, row in zip(records, waiting, strict=True)],
+            [
+                (record.position, row[0])
+                for record, row in zip(records, waiting, strict=True)
+            ],
         )
     return head, records
 
@@ -136,10 +154,19 @@ def read_head() -> Head:
         _begin_epoch()
 
 
-def read(after: int, until: int, limit: int) -> list[Record]:
-    """The published rows after one position and up to another, in order, at most `limit`."""
-    rows = _rows().filter(position__gt=after, position__lte=until).order_by("position")
-    return [Record(*row) for row in rows.values_list(*COLUMNS)[:limit]]
+def read(
+    after: int,
+    limit: int,
+    until: int | None = None,
+    audiences: Iterable[str] | None = None,
+) -> list[Published]:
+    """The published events after a position (and up to another), in order, at most `limit`, of all audiences or the given ones."""
+    rows = _rows().filter(position__gt=after).order_by("position")
+    if until is not None:
+        rows = rows.filter(position__lte=until)
+    if audiences is not None:
+        rows = rows.filter(audience__in=sorted(audiences))
+    return [Published(*row) for row in rows.values_list(*Published._fields)[:limit]]
 
 
 def _rows() -> models.QuerySet[JournalEntry]:

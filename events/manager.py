@@ -14,7 +14,13 @@ from events.context import aenrich, enrich
 from events.exceptions import InvalidEvent
 from events.router import EventRouter
 from events.stats import stats
-from events.types import EventCategory, EventPriority, UnifiedEvent, check, create_event, parse_enum
+from events.types import (
+    EventCategory,
+    EventPriority,
+    UnifiedEvent,
+    check,
+    create_event,
+)
 from events.writer import Writer
 
 logger = logging.getLogger("events")
@@ -56,7 +62,7 @@ class UnifiedEventManager:
             check(event)
             return self.router.route(enrich(event))
         except InvalidEvent as error:
-            return _refuse(error)
+            return refuse(error)
 
     async def aemit(self, event: UnifiedEvent) -> bool:
         """See `events.aemit`."""
@@ -67,7 +73,7 @@ class UnifiedEventManager:
             check(event)
             return await self.router.route_event(await aenrich(event))
         except InvalidEvent as error:
-            return _refuse(error)
+            return refuse(error)
 
 
 unified_event_manager = UnifiedEventManager()
@@ -171,11 +177,12 @@ def _make(event: UnifiedEvent | str, data: dict[str, Any] | None, fields: dict[s
     try:
         return create_event(fields.pop("category", EventCategory.REALTIME), event, data, **fields)
     except InvalidEvent as error:
-        _refuse(error)
+        refuse(error)
         return None
 
 
-def _refuse(error: InvalidEvent) -> bool:
+def refuse(error: InvalidEvent) -> bool:
+    """Raise the error where `EVENTS["RAISE_INVALID"]` is on; else log it, count it and answer False."""
     if raise_invalid():
         raise error
     stats.count("invalid")

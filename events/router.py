@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
-
 from django.db import DatabaseError
+from django.dispatch import Signal
 
 from events.conf import settings
 from events.exceptions import EmitterFailed
 from events.journal import Entry
 from events.patterns import check_pattern, matcher
 from events.rules import apply_rules
-from events.signals import event_routed
 from events.stats import stats
 from events.types import EventCategory, UnifiedEvent, parse_enum
 
@@ -26,6 +25,9 @@ logger = logging.getLogger("events.router")
 Handler = Callable[[UnifiedEvent], Any] | Callable[[UnifiedEvent], Awaitable[Any]]
 # Handlers for one type are looked up once; a flood of made-up types must not fill the memory.
 MAX_REMEMBERED_PLANS = 1_000
+
+# Sent after an event's handlers were called, with `event`; sender is EventRouter. Inside the emitter's transaction.
+event_routed = Signal()
 
 
 class Emitter(Protocol):
@@ -229,6 +231,16 @@ def _write(emitter: Emitter, events: Sequence[UnifiedEvent]) -> None:
 
 
 # The boundary where a handler's exceptions end: whatever a handler does wrong must not reach the emitter's caller.
+def call_isolated(function: Callable[..., Any], **arguments: Any) -> Any:
+    """What the function returns; None if it raises, which is logged with its traceback and counted as a handler's error."""
+    try:
+        return function(**arguments)
+    except Exception:
+        stats.count("handler_errors")
+        logger.exception("%r failed", function)
+        return None
+
+
 def _call_all(handlers: Sequence[Handler], event: UnifiedEvent) -> None:
     for handler in handlers:
         try:

@@ -28,6 +28,7 @@ class Statistics:
             self._by_category = Counter(dict.fromkeys(map(str, EventCategory), 0))
             self._by_priority = Counter(dict.fromkeys(map(str, EventPriority), 0))
             self._by_type: Counter[str] = Counter()
+            self._connections = 0
             self._counts = Counter(invalid=0, handler_errors=0, write_errors=0, doorbell_errors=0, hub_errors=0, dropped=0)
 
     def emitted(self, event: UnifiedEvent, derived: int) -> None:
@@ -45,6 +46,11 @@ class Statistics:
         with self._lock:
             self._counts[what] += number
 
+    def connected(self, change: int) -> None:
+        """So many more streams are open (fewer, if negative)."""
+        with self._lock:
+            self._connections += change
+
     def snapshot(self) -> dict[str, Any]:
         """All counters. `errors` is the sum of the errors; `dropped` are events that were shed under overload."""
         with self._lock:
@@ -56,6 +62,7 @@ class Statistics:
                 "by_category": dict(self._by_category),
                 "by_priority": dict(self._by_priority),
                 "by_type": dict(self._by_type),
+                "connections": self._connections,
                 "errors": sum(counts.values()),
                 "dropped": dropped,
                 **counts,

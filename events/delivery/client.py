@@ -1,0 +1,132 @@
+"""One open stream: writes at once while the connection takes it, waits in a bounded queue while it does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any
+
+from events.conf import settings
+from events.delivery.frames import Message, Wire
+from events.filters import EventFilter
+
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Client:
+    """A stream of one user. `position` is the last one that the client was told of; `abort` ends its connection unasked.
+
+    A server's `send` returns without suspending while the socket takes the bytes. So messages are sent within the step of
+    the event loop that brings them, and only a client whose socket is full gets a task and a queue.
+    """
+
+    __slots__ = (
+        "_queue", "_queued_bytes", "_send", "_task", "abort", "audiences", "closed", "filter", "position", "silent_since", "user_id", "wire",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        send: Send,
+        abort: Callable[[], object],
+        wire: Wire,
+        user_id: str,
+        audiences: frozenset[str],
+        filter: EventFilter,
+    ) -> None:
+        self._send = send
+        self._queue: deque[Sequence[Message]] = deque()
+        self._queued_bytes = 0
+        self._task: asyncio.Task[None] | None = None
+        self.abort = abort
+        self.wire = wire
+        self.user_id = user_id
+        self.audiences = audiences
+        self.filter = filter
+        self.position = 0
+        self.silent_since = 0.0
+        self.closed = False
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Send, and wait until the connection took it: for what comes before the client is live."""
+        for message in messages:
+            await self._send(message)
+
+    def push(self, messages: Sequence[Message]) -> bool:
+        """Send, or queue behind what the connection has not taken yet. False if too much waits: the client is too slow."""
+        if self._task is None:
+            self._send_now(messages)
+            return True
+        self._queue.append(messages)
+        self._queued_bytes += _size(messages)
+        return (
+            len(self._queue) <= settings().SSE_QUEUE_MAXSIZE
+            and self._queued_bytes <= settings().SSE_QUEUE_MAXBYTES
+        )
+
+    def close(self, reason: str) -> None:
+        """End the stream and say why; without a word if the connection does not take it."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._task is None:
+            self._send_now(self.wire.closed(reason))
+        else:
+            self._queue.clear()
+            self._task.cancel()
+            self.abort()
+
+    def _send_now(self, messages: Sequence[Message]) -> None:
+        for number, message in enumerate(messages, 1):
+            try:
+                rest = _start(self._send(message))
+            except OSError:  # the peer is gone; the server says so in its own time
+                return
+            if rest is not None:
+                self._task = asyncio.get_running_loop().create_task(
+                    self._drain(rest, messages[number:])
+                )
+                return
+
+    async def _drain(
+        self, started: Awaitable[None], messages: Sequence[Message]
+    ) -> None:
+        try:
+            await started
+            await self.send(messages)
+            while self._queue:
+                messages = self._queue.popleft()
+                self._queued_bytes -= _size(messages)
+                await self.send(messages)
+        except OSError:
+            self._queue.clear()
+        finally:
+            self._task = None
+
+
+class _Started:
+    """The rest of an awaitable whose first step was taken and led to `waits_for`."""
+
+    def __init__(self, iterator: Generator[Any, Any, None], waits_for: Any) -> None:
+        self._iterator = iterator
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield self._waits_for
+        yield from self._iterator
+
+
+def _start(awaitable: Awaitable[None]) -> _Started | None:
+    """Take the first step of an awaitable: None if that was all, else the rest, to be awaited in a task."""
+    iterator = awaitable.__await__()
+    try:
+        waits_for = next(iterator)
+    except StopIteration:
+        return None
+    return _Started(iterator, waits_for)
+
+
+def _size(messages: Sequence[Message]) -> int:
+    return sum(
+        len(message.get("body") or message.get("text") or b"") for message in messages
+    )

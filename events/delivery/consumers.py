@@ -1,0 +1,184 @@
+"""The two ways in for browsers: SSE and WebSocket. They check, refuse with a reason, and hand the open stream to the hub."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+from channels.consumer import AsyncConsumer
+from channels.db import database_sync_to_async
+from channels.exceptions import StopConsumer
+
+from events.access import audiences_of
+from events.cursor import Cursor
+from events.delivery.client import Client
+from events.delivery.frames import SseWire, WebSocketWire, Wire
+from events.delivery.hub import Hub, get_hub
+from events.exceptions import InvalidEvent
+from events.filters import EventFilter
+
+RETRY_AFTER = 5
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),  # nginx
+]
+
+
+@dataclass
+class Refusal(Exception):
+    """The stream may not be opened. `code` is WebSocket's, `field` names the parameter at fault."""
+
+    status: int
+    code: int
+    error: str
+    detail: str
+    field: str | None = None
+
+    def to_json(self) -> bytes:
+        """The body of the HTTP answer."""
+        named = {"field": self.field} if self.field else {}
+        return orjson.dumps({"error": self.error, **named, "detail": self.detail})
+
+
+class StreamConsumer(AsyncConsumer):
+    """What both have in common. The hub writes past the consumer, which only waits for the end of the connection."""
+
+    channel_layer_alias = None  # type: ignore[assignment]  # a stream needs no channel of its own: the hub listens for all
+    client: Client | None = None
+    hub: Hub
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:
+            if self.client is None or not self.client.closed:
+                raise  # the server ends us, not the hub
+        finally:
+            self._leave()
+
+    async def _open(self, wire: Wire) -> Client:
+        """Check the request and take the user's place. Raises Refusal."""
+        query = {
+            name: ",".join(values)
+            for name, values in parse_qs(
+                self.scope["query_string"].decode("latin-1"), True
+            ).items()
+        }
+        try:
+            wanted = EventFilter.from_query(
+                query.get("types"), query.get("categories"), query.get("min_priority")
+            )
+            self._cursor = self._requested_cursor(query)
+        except InvalidEvent as error:
+            raise Refusal(400, 4400, "invalid", str(error), error.field) from None
+        user = self.scope["user"]
+        audiences = await database_sync_to_async(audiences_of)(user)
+        if not audiences:
+            raise Refusal(401, 4401, "unauthenticated", "Sign in to open a stream.")
+        self.hub = get_hub()
+        await self.hub.start()
+        if self.hub.stopping:
+            raise Refusal(503, 1012, "stopping", "The server is stopping.")
+        user_id = str(user.pk)
+        if not self.hub.has_room(user_id):
+            raise Refusal(
+                429,
+                4429,
+                "too_many_connections",
+                f"{user.get_username()} has too many streams open.",
+            )
+        task = asyncio.current_task()
+        assert task is not None
+        self.client = Client(
+            self.base_send, task.cancel, wire, user_id, audiences, wanted
+        )
+        self.hub.reserve(user_id)
+        return self.client
+
+    def _requested_cursor(self, query: dict[str, str]) -> Cursor | None:
+        text = dict(self.scope["headers"]).get(b"last-event-id", b"").decode(
+            "latin-1"
+        ) or query.get("cursor")
+        return Cursor.parse(text) if text else None
+
+    def _leave(self) -> None:
+        if self.client is not None:
+            self.hub.leave(self.client)
+            self.client = None
+
+
+class SseConsumer(StreamConsumer):
+    """`GET /events/stream`."""
+
+    async def http_request(self, message: dict[str, Any]) -> None:
+        if message.get("more_body"):
+            return
+        try:
+            if self.scope["method"] != "GET":
+                raise Refusal(405, 0, "method", "Only GET opens a stream.")
+            client = await self._open(self._wire())
+        except Refusal as refusal:
+            await self._refuse(refusal)
+            raise StopConsumer from None
+        await self.send(
+            {"type": "http.response.start", "status": 200, "headers": HEADERS}
+        )
+        await self.hub.join(client, self._cursor)
+
+    async def http_disconnect(self, message: dict[str, Any]) -> None:
+        raise StopConsumer
+
+    def _wire(self) -> SseWire:
+        named = parse_qs(self.scope["query_string"].decode("latin-1")).get(
+            "named", ["0"]
+        )[-1]
+        if named not in ("0", "1"):
+            raise Refusal(400, 4400, "invalid", "named: must be 0 or 1", "named")
+        return SseWire(named == "1")
+
+    async def _refuse(self, refusal: Refusal) -> None:
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"cache-control", b"no-store"),
+        ]
+        if refusal.status in (429, 503):
+            headers.append((b"retry-after", str(RETRY_AFTER).encode()))
+        if refusal.status == 405:
+            headers.append((b"allow", b"GET"))
+        await self.send(
+            {
+                "type": "http.response.start",
+                "status": refusal.status,
+                "headers": headers,
+            }
+        )
+        await self.send({"type": "http.response.body", "body": refusal.to_json()})
+
+
+class WebSocketConsumer(StreamConsumer):
+    """`/ws/events/`. Accepts before it refuses: a browser's script is told a close code, but not an HTTP status."""
+
+    async def websocket_connect(self, message: dict[str, Any]) -> None:
+        await self.send({"type": "websocket.accept"})
+        try:
+            client = await self._open(WebSocketWire())
+        except Refusal as refusal:
+            await self.send(
+                {
+                    "type": "websocket.close",
+                    "code": refusal.code,
+                    "reason": refusal.detail[:120],
+                }
+            )
+            return
+        await self.hub.join(client, self._cursor)
+
+    async def websocket_receive(self, message: dict[str, Any]) -> None:
+        """Clients have nothing to say."""
+
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        raise StopConsumer

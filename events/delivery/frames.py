@@ -1,0 +1,128 @@
+"""What goes over the wire, for SSE and WebSocket, as ready ASGI messages (docs/wire.md).
+
+Messages for a batch are made once for each wire format and shared by all clients that take it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+import orjson
+
+from events.batch import Published
+from events.cursor import Cursor
+
+Message = dict[str, Any]
+
+
+class Wire(Protocol):
+    """A wire format. Two of the same `key` make the same messages."""
+
+    key: str
+
+    def events(self, epoch: str, events: Sequence[Published]) -> list[Message]:
+        """Events in order."""
+
+    def opened(self, outcome: str, cursor: Cursor, heartbeat: float) -> list[Message]:
+        """The greeting."""
+
+    def heartbeat(self, cursor: Cursor, moved: bool) -> list[Message]:
+        """A sign of life; `moved` if the cursor went on past events that the client did not get."""
+
+    def closed(self, reason: str) -> list[Message]:
+        """The end of the stream, with the reason."""
+
+
+class SseWire:
+    """Server-sent events: all events of a batch in one body message. `named` puts an `event:` line on each."""
+
+    def __init__(self, named: bool = False) -> None:
+        self.named = named
+        self.key = "sse-named" if named else "sse"
+
+    def events(self, epoch: str, events: Sequence[Published]) -> list[Message]:
+        return [_body("".join(self._frame(epoch, event) for event in events))]
+
+    def opened(self, outcome: str, cursor: Cursor, heartbeat: float) -> list[Message]:
+        greeting = {
+            "stream": "open",
+            "outcome": outcome,
+            "cursor": str(cursor),
+            "heartbeat": heartbeat,
+        }
+        return [_body(_control(greeting) + f"id: {cursor}\n\n")]
+
+    def heartbeat(self, cursor: Cursor, moved: bool) -> list[Message]:
+        return [_body(": heartbeat\n\n" + (f"id: {cursor}\n\n" if moved else ""))]
+
+    def closed(self, reason: str) -> list[Message]:
+        return [_body(_control({"stream": "close", "reason": reason}), more=False)]
+
+    def _frame(self, epoch: str, event: Published) -> str:
+        name = f"event: {event.event_type}\n" if self.named else ""
+        place = f"id: {epoch}:{event.position}\n" if event.position else ""
+        return f"{place}{name}data: {event.body}\n\n"
+
+
+class WebSocketWire:
+    """WebSocket: a message an event."""
+
+    key = "websocket"
+    close_codes: ClassVar[dict[str, int]] = {
+        "slow_consumer": 1013,
+        "server_stopping": 1012,
+        "connection_expired": 1001,
+        "epoch_changed": 1001,
+        "signed_out": 4401,
+    }
+
+    def events(self, epoch: str, events: Sequence[Published]) -> list[Message]:
+        return [_text(self._frame(epoch, event)) for event in events]
+
+    def opened(self, outcome: str, cursor: Cursor, heartbeat: float) -> list[Message]:
+        return [
+            _json(
+                {
+                    "stream": "open",
+                    "outcome": outcome,
+                    "cursor": str(cursor),
+                    "heartbeat": heartbeat,
+                }
+            )
+        ]
+
+    def heartbeat(self, cursor: Cursor, moved: bool) -> list[Message]:
+        return [_json({"stream": "heartbeat", "cursor": str(cursor)})]
+
+    def closed(self, reason: str) -> list[Message]:
+        code = self.close_codes[reason]
+        return [
+            _json({"stream": "close", "reason": reason}),
+            {"type": "websocket.close", "code": code, "reason": reason},
+        ]
+
+    def _frame(self, epoch: str, event: Published) -> str:
+        return (
+            f'{event.body[:-1]},"cursor":"{epoch}:{event.position}"}}'
+            if event.position
+            else event.body
+        )
+
+
+def _control(values: dict[str, Any]) -> str:
+    return (
+        f"event: stream:{values['stream']}\ndata: {orjson.dumps(values).decode()}\n\n"
+    )
+
+
+def _body(text: str, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": text.encode(), "more_body": more}
+
+
+def _text(text: str) -> Message:
+    return {"type": "websocket.send", "text": text}
+
+
+def _json(values: dict[str, Any]) -> Message:
+    return _text(orjson.dumps(values).decode())

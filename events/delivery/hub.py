@@ -1,0 +1,319 @@
+"""Brings published events to the clients of one server process.
+
+Batches come from the process's own publisher and over the doorbell. What they do not bring (a ring that was lost, another
+process with no channel layer between) is read from the journal: at once where a batch leaves a gap, else within a poll interval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import weakref
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import groupby
+from typing import TypeVar
+
+from django.db import close_old_connections
+
+from events import journal
+from events.batch import PROCESS, Batch, Published
+from events.conf import settings
+from events.cursor import Cursor
+from events.delivery.client import Client
+from events.delivery.frames import Message
+from events.delivery.index import ClientIndex
+from events.doorbell import GROUP, shared_layer
+from events.journal import Head
+from events.manager import unified_event_manager
+from events.stats import stats
+
+logger = logging.getLogger("events.hub")
+
+PAGE = 500
+HEARTBEAT_TICK = 1.0
+Result = TypeVar("Result")
+
+
+class Hub:
+    """The clients of one event loop, and what keeps them up to date. `position` is the last one that was delivered."""
+
+    def __init__(self) -> None:
+        self.epoch = ""
+        self.position = 0
+        self.stopping = False
+        self._clients = ClientIndex()
+        self._connections: Counter[str] = Counter()
+        self._started: asyncio.Future[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._behind = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        # Journal reads never wait for Django's shared thread: one thread for the hub itself, few for clients that resume.
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="events-hub")
+        self._resumers = ThreadPoolExecutor(2, thread_name_prefix="events-resume")
+
+    async def start(self) -> None:
+        """Begin at the journal's head and keep up from there. Doing it again waits for the first time to be done."""
+        if self._started is None:
+            self._started = asyncio.ensure_future(self._start())
+        await asyncio.shield(self._started)
+
+    async def _start(self) -> None:
+        head = await self._in_thread(self._reader, journal.read_head)
+        self.epoch, self.position = head.epoch, head.position
+        unified_event_manager.writer.publisher.listen(self._from_publisher)
+        for work in (self._follow(), self._listen(), self._beat()):
+            self._tasks.append(asyncio.create_task(work))
+
+    async def stop(self) -> None:
+        """End all streams ("reconnect elsewhere") and stop. Streams that would open now are refused."""
+        self.stopping = True
+        for client in self._clients.all():
+            client.close("server_stopping")
+        if self._tasks:
+            unified_event_manager.writer.publisher.unlisten(self._from_publisher)
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.clear()
+        self._reader.shutdown(wait=False)
+        self._resumers.shutdown(wait=False)
+
+    def has_room(self, user_id: str) -> bool:
+        """Whether the user may open one more stream here."""
+        return self._connections[user_id] < settings().SSE_MAX_CONNECTIONS_PER_USER
+
+    def connections(self) -> int:
+        """How many streams are open."""
+        return self._connections.total()
+
+    def reserve(self, user_id: str) -> None:
+        """Count a stream that is about to open; `leave` gives the place back."""
+        self._connections[user_id] += 1
+        stats.connected(1)
+
+    async def join(self, client: Client, cursor: Cursor | None) -> None:
+        """Greet a client, send what it missed since the cursor, and make it live: all of it or, told as `gap`, none."""
+        start, outcome = await self._place(cursor)
+        client.position = start.position
+        await client.send(
+            client.wire.opened(outcome, start, settings().SSE_KEEPALIVE_TIMEOUT)
+        )
+        while client.position < self.position and not client.closed:
+            await self._catch_up(client, start.epoch)
+        # No await between the last look at the position and this: nothing can be published unseen.
+        if client.closed or self.stopping or start.epoch != self.epoch:
+            client.close("server_stopping" if self.stopping else "epoch_changed")
+            return
+        client.silent_since = time.monotonic()
+        self._clients.add(client)
+
+    def leave(self, client: Client) -> None:
+        """Forget a client whose connection is over."""
+        client.closed = True
+        self._clients.discard(client)
+        self._connections[client.user_id] -= 1
+        if not self._connections[client.user_id]:
+            del self._connections[client.user_id]
+        stats.connected(-1)
+
+    async def _place(self, cursor: Cursor | None) -> tuple[Cursor, str]:
+        """Where a client starts, and what that is called."""
+        if cursor is None:
+            return Cursor(self.epoch, self.position), "fresh"
+        head = await self._in_thread(self._resumers, journal.read_head)
+        kept = (
+            head.epoch == cursor.epoch
+            and head.pruned <= cursor.position <= head.position
+        )
+        if not kept or head.position - cursor.position > settings().RESUME_MAX_EVENTS:
+            return Cursor(self.epoch, self.position), "gap"
+        return cursor, "resumed"
+
+    async def _catch_up(self, client: Client, epoch: str) -> None:
+        """Send one page of what a client has missed."""
+        read = partial(
+            journal.read,
+            client.position,
+            PAGE,
+            until=self.position,
+            audiences=client.audiences,
+        )
+        until = self.position
+        events = await self._in_thread(self._resumers, read)
+        head = await self._in_thread(self._resumers, journal.read_head)
+        if head.epoch != epoch or head.pruned > client.position:
+            client.close(
+                "epoch_changed"
+            )  # pruned under our feet: the client comes again and is told of the gap
+            return
+        wanted = [
+            event
+            for event in events
+            if client.filter.matches(event.event_type, event.category, event.priority)
+        ]
+        if wanted:
+            await client.send(client.wire.events(epoch, wanted))
+        client.position = events[-1].position if len(events) == PAGE else until
+
+    def _from_publisher(self, batch: Batch) -> None:
+        """Called in the publisher's thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._receive, batch)
+
+    def _receive(self, batch: Batch) -> None:
+        """Deliver a batch that follows on what was delivered; of one that leaves a gap only note that there is more."""
+        if not batch.epoch:
+            self._deliver(batch.events)
+        elif batch.epoch == self.epoch and batch.last <= self.position:
+            return
+        elif (
+            batch.epoch == self.epoch
+            and batch.events
+            and batch.events[0].position <= self.position + 1
+        ):
+            self._deliver(batch.events[self.position + 1 - batch.events[0].position :])
+            self.position = batch.last
+        else:
+            self._behind.set()
+
+    async def _follow(self) -> None:
+        """Keep up with the journal: at once after a gap, and once in a poll interval in any case."""
+        while True:
+            try:
+                await self._read_on()
+            except (
+                Exception
+            ):  # whatever happens here must not end delivery: log, count, look again
+                stats.count("hub_errors")
+                logger.exception(
+                    "The hub can't read the journal; trying again within %s s",
+                    settings().POLL_INTERVAL,
+                )
+            try:
+                async with asyncio.timeout(settings().POLL_INTERVAL):
+                    await self._behind.wait()
+            except TimeoutError:
+                pass
+
+    async def _read_on(self) -> None:
+        self._behind.clear()
+        head = await self._in_thread(self._reader, journal.read_head)
+        if head.epoch != self.epoch or head.position < self.position:
+            self._begin_anew(head)
+        while self.position < head.position:
+            after = self.position
+            events = await self._in_thread(
+                self._reader, partial(journal.read, after, PAGE)
+            )
+            # What the publisher or the doorbell brought meanwhile has been delivered; what is not there was pruned.
+            self._deliver([event for event in events if event.position > self.position])
+            self.position = max(
+                self.position, events[-1].position if events else head.position
+            )
+
+    def _begin_anew(self, head: Head) -> None:
+        """The journal was lost or restored: nothing that clients have leads on to what comes now."""
+        logger.warning(
+            "The journal has a new epoch, %s; clients start anew", head.epoch
+        )
+        self.epoch, self.position = head.epoch, head.position
+        for client in self._clients.all():
+            client.close("epoch_changed")
+
+    async def _listen(self) -> None:
+        """Hear the doorbells of other processes."""
+        while True:
+            layer = shared_layer()
+            if layer is None:
+                return
+            try:
+                channel = await layer.new_channel()
+                await layer.group_add(GROUP, channel)
+                self._behind.set()  # what rang while nobody listened
+                while True:
+                    message = await layer.receive(channel)
+                    if message["sender"] != PROCESS:
+                        self._receive(Batch.from_message(message))
+            except (
+                Exception
+            ):  # Redis gone, or a message of another version: log, count, listen again
+                stats.count("hub_errors")
+                logger.exception(
+                    "The hub does not hear the doorbell; it reads the journal each %s s",
+                    settings().POLL_INTERVAL,
+                )
+                await asyncio.sleep(settings().POLL_INTERVAL)
+
+    async def _beat(self) -> None:
+        """Give a sign of life to clients that heard nothing for a while."""
+        while True:
+            await asyncio.sleep(
+                min(HEARTBEAT_TICK, settings().SSE_KEEPALIVE_TIMEOUT / 2)
+            )
+            now = time.monotonic()
+            cursor = Cursor(self.epoch, self.position)
+            for client in self._clients.all():
+                if now - client.silent_since >= settings().SSE_KEEPALIVE_TIMEOUT:
+                    self._push(
+                        client,
+                        client.wire.heartbeat(
+                            cursor, moved=client.position < self.position
+                        ),
+                        now,
+                    )
+                    client.position = self.position
+
+    def _deliver(self, events: Sequence[Published]) -> None:
+        """Write events to the clients that may see and want them: each client once, each wire format encoded once."""
+        now = time.monotonic()
+        parcels: dict[Client, list[Message]] = {}
+        for audience, run in groupby(events, key=lambda event: event.audience):
+            run_events = list(run)
+            for group in self._clients.groups(audience):
+                wanted = [
+                    e
+                    for e in run_events
+                    if group.filter.matches(e.event_type, e.category, e.priority)
+                ]
+                if wanted:
+                    messages = group.wire.events(self.epoch, wanted)
+                    for client in group.clients:
+                        parcels.setdefault(client, []).extend(messages)
+                        client.position = wanted[-1].position or client.position
+        for client, messages in parcels.items():
+            self._push(client, messages, now)
+
+    def _push(self, client: Client, messages: Sequence[Message], now: float) -> None:
+        client.silent_since = now
+        if not client.push(messages):
+            self._clients.discard(client)
+            client.close("slow_consumer")
+
+    async def _in_thread(
+        self, pool: ThreadPoolExecutor, work: Callable[[], Result]
+    ) -> Result:
+        def run() -> Result:
+            close_old_connections()
+            try:
+                return work()
+            finally:
+                close_old_connections()
+
+        return await self._loop.run_in_executor(pool, run)
+
+
+_hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def get_hub() -> Hub:
+    """The hub of the event loop that runs: one a server process."""
+    loop = asyncio.get_running_loop()
+    hub = _hubs.get(loop)
+    if hub is None:
+        hub = _hubs[loop] = Hub()
+    return hub
