@@ -31,6 +31,21 @@ test('fetch is given the credentials of the same origin only, and no cache', asy
   assert.deepEqual({ credentials, cache }, { credentials: 'same-origin', cache: 'no-store' });
 });
 
+test('a connect and disconnect in one task call fetch once, for the connect that stays', async (t) => {
+  const calls = [];
+  const spy = (...call) => {
+    calls.push(call);
+    return fetch(...call);
+  };
+  const { server, stream, states } = await startPair(t, { fetch: spy });
+  stream.connect();
+  stream.disconnect();
+  stream.connect();
+  await server.nextOpened();
+  await reach(states, 'open');
+  assert.equal(calls.length, 1);
+});
+
 test('headers with a WebSocket are refused when the stream is made, as no browser could send them', () => {
   assert.throws(() => new EventStream({ transport: 'websocket', headers: { Authorization: 'x' } }), TypeError);
 });

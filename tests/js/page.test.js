@@ -68,11 +68,34 @@ test('coming back online does not cut short what the server asked to wait', asyn
   await reach(states, 'open');
 });
 
-test('a closed stream listens to the page no longer', async (t) => {
-  const { window, server, stream } = await startWaiting(t);
-  stream.disconnect();
-  for (const name of ['offline', 'online']) window.dispatchEvent(new window.Event(name));
-  await new Promise((resolve) => setImmediate(resolve));
-  assert.equal(stream.state, 'closed');
-  assert.equal(server.connections.length, 1);
-});
+for (const end of ['closed', 'refused']) {
+  test(`a ${end} stream listens to the page no longer`, async (t) => {
+    const { server, stream, states } = await startPair(t);
+    const window = usePage(t);
+    const listening = countListeners(window);
+    stream.connect();
+    assert.equal(listening.size, 3);
+    const connection = await server.next();
+    if (end === 'closed') stream.disconnect();
+    else connection.refuse(401);
+    await reach(states, end);
+    assert.equal(listening.size, 0);
+  });
+}
+
+/** The listeners that the window and its document have from now on. */
+function countListeners(window) {
+  const listening = new Set();
+  for (const target of [window, window.document]) {
+    const { addEventListener, removeEventListener } = target;
+    target.addEventListener = (name, callback) => {
+      listening.add(`${name} ${callback}`);
+      addEventListener.call(target, name, callback);
+    };
+    target.removeEventListener = (name, callback) => {
+      listening.delete(`${name} ${callback}`);
+      removeEventListener.call(target, name, callback);
+    };
+  }
+  return listening;
+}

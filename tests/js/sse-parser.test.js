@@ -64,6 +64,10 @@ test('a block is given as soon as its last carriage return arrives, and the line
   assert.deepEqual(parser.push(bytesOf('\ndata: b\r\n\r\n')), [message('b')]);
 });
 
+test('an empty piece between a carriage return and its line feed ends no block', () => {
+  assert.deepEqual(parse('data: a\r', '', '\ndata: b\r', '', '\n\r\n'), [message('a\nb')]);
+});
+
 test('only the first byte order mark of a stream is dropped', () => {
   assert.deepEqual(parse('\uFEFFdata: a\n\n', '\uFEFFdata: b\n\n'), [message('a')]);
 });
