@@ -202,6 +202,17 @@ def _printable(value: str) -> str | None:
     return "".join(c for c in value[:256] if c.isprintable()) or None
 
 
+class ScopeContextMiddleware:
+    """ASGI middleware: sets the context for Channels consumers. Goes inside the middleware that finds the user."""
+
+    def __init__(self, inner: Callable[..., Awaitable[None]]) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        with use_context(scope_context(scope)):
+            await self.inner(scope, receive, send)
+
+
 class EventContextMiddleware:
     """Sets the context for each request, in sync and async views, and answers with its `X-Request-ID`."""
 

@@ -24,7 +24,5 @@ class Cursor(NamedTuple):
         """The cursor that was written as text. Raises InvalidCursor."""
         match = GRAMMAR.match(text)
         if not match:
-            raise InvalidCursor(
-                "cursor", f"{text!r:.100} is not a cursor like '3f9c2a7d51e0:42'"
-            )
+            raise InvalidCursor("cursor", f"{text!r:.100} is not a cursor like '3f9c2a7d51e0:42'")
         return cls(match[1], int(match[2]))

@@ -50,9 +50,7 @@ class Doorbell:
             return
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="events-doorbell", daemon=True
-                )
+                self._thread = threading.Thread(target=self._run, name="events-doorbell", daemon=True)
                 self._thread.start()
         try:
             self._waiting.put_nowait(batch)

@@ -59,9 +59,7 @@ class Head(NamedTuple):
 def record_of(event: UnifiedEvent) -> Record:
     """The event as a row without a position. Raises InvalidEvent for what can't be encoded."""
     audience = audience_of(event)
-    body, private = encode(
-        event, settings().MAX_EVENT_BYTES, keep_private=is_staff_audience(audience)
-    )
+    body, private = encode(event, settings().MAX_EVENT_BYTES, keep_private=is_staff_audience(audience))
     return Record(
         None, event.id, event.event_type, str(event.category), str(event.priority), audience,
         event.user_id, event.correlation_id, event.timestamp, body, private,
@@ -99,42 +97,28 @@ def reserve(number: int) -> Head:
 
 def _begin_epoch() -> None:
     """Write the head where there is none: a new journal, or one that was lost. Its rows, if any, keep their positions."""
-    last = (
-        JournalEntry.objects.using(settings().DATABASE).aggregate(
-            last=models.Max("position")
-        )["last"]
-        or 0
-    )
+    last = JournalEntry.objects.using(settings().DATABASE).aggregate(last=models.Max("position"))["last"] or 0
     head = JournalHead(id=1, epoch=secrets.token_hex(6), position=last, pruned=0)
-    JournalHead.objects.using(settings().DATABASE).bulk_create(
-        [head], ignore_conflicts=True
-    )
+    JournalHead.objects.using(settings().DATABASE).bulk_create([head], ignore_conflicts=True)
 
 
 def sequence(records: Sequence[Record]) -> tuple[Head, list[Record]]:
     """Give the records positions: the head as it was before, and the records with them. Call it inside a transaction."""
     head = reserve(len(records))
-    return head, [
-        r._replace(position=head.position + n) for n, r in enumerate(records, 1)
-    ]
+    return head, [r._replace(position=head.position + n) for n, r in enumerate(records, 1)]
 
 
 def sequence_outbox(limit: int) -> tuple[Head, list[Record]]:
     """Give positions to the oldest rows of the outbox. Call it inside a transaction."""
     head = reserve(0)
-    waiting = list(
-        _rows().filter(position=None).order_by("id").values_list("id", *COLUMNS)[:limit]
-    )
+    waiting = list(_rows().filter(position=None).order_by("id").values_list("id", *COLUMNS)[:limit])
     if not waiting:
         return head, []
     head, records = sequence([Record(*row[1:]) for row in waiting])
     with connections[settings().DATABASE].cursor() as cursor:
         cursor.executemany(
             f'UPDATE "{JournalEntry._meta.db_table}" SET "position" = %s WHERE "id" = %s',
-            [
-                (record.position, row[0])
-                for record, row in zip(records, waiting, strict=True)
-            ],
+            [(record.position, row[0]) for record, row in zip(records, waiting, strict=True)],
         )
     return head, records
 

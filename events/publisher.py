@@ -38,6 +38,7 @@ logger = logging.getLogger("events.publisher")
 
 BATCH_SIZE = 500
 RETRY_DELAY = 0.05
+RETRY_FOR = 60.0
 STOP_TIMEOUT = 5.0
 
 Result = TypeVar("Result")
@@ -126,7 +127,7 @@ class Publisher:
             if tickets:
                 self._write(tickets)
             if committed or time.monotonic() >= next_poll:
-                self._sequence_outbox()
+                self._publish_waiting()
                 next_poll = time.monotonic() + settings().POLL_INTERVAL
             if stopping and not self._queue:
                 break
@@ -161,32 +162,42 @@ class Publisher:
             _resolve(tickets, True)
 
     def _write_sequenced(self, entries: Sequence[Entry]) -> tuple[Head, list[Record]]:
-        head, records = journal.sequence([entry.record for entry in entries])
-        self._store([entry._replace(record=record) for entry, record in zip(entries, records, strict=True)])
+        with transaction.atomic(using=settings().DATABASE):
+            head, records = journal.sequence([entry.record for entry in entries])
+            self._store([entry._replace(record=record) for entry, record in zip(entries, records, strict=True)])
         return head, records
 
-    def _sequence_outbox(self) -> None:
-        """Publish all that waits: what this process committed, and what a process left that died before it could."""
+    def _publish_waiting(self) -> None:
+        """Publish the outbox: what this process committed, and what a process left that died before it could."""
         try:
             while self._attempt(journal.outbox_waits):
-                head, records = self._attempt(lambda: journal.sequence_outbox(BATCH_SIZE))
+                head, records = self._attempt(self._sequence_waiting)
                 if records:
                     self._announce(_batch(head, records))
         except DatabaseError:
             stats.count("write_errors")
-            logger.exception("The outbox can't be published now; trying again within %s s", settings().POLL_INTERVAL)
+            logger.exception(
+                "The outbox can't be published now; trying again within %s s",
+                settings().POLL_INTERVAL,
+            )
+
+    def _sequence_waiting(self) -> tuple[Head, list[Record]]:
+        with transaction.atomic(using=settings().DATABASE):
+            return journal.sequence_outbox(BATCH_SIZE)
 
     def _attempt(self, work: Callable[[], Result]) -> Result:
-        """Do the work in a transaction; again, on a new connection, while the database is busy or away."""
-        alias = settings().DATABASE
-        deadline = time.monotonic() + settings().WRITE_TIMEOUT
+        """Do the work; again, on a new connection, while the database is busy or away.
+
+        Longer than a caller waits: what it gave up waiting for is better stored late than not at all.
+        """
+        connection = connections[settings().DATABASE]
+        deadline = time.monotonic() + RETRY_FOR
         while True:
             try:
-                with transaction.atomic(using=alias):
-                    return work()
-            except (OperationalError, InterfaceError):
-                connections[alias].close()
-                if time.monotonic() > deadline or self._stopping:
+                return work()
+            except (OperationalError, InterfaceError) as error:
+                connection.close()
+                if not _passes(error, connection.vendor) or time.monotonic() > deadline or self._stopping:
                     raise
                 time.sleep(RETRY_DELAY)
 
@@ -201,17 +212,33 @@ class Publisher:
         _resolve(tickets, False)
 
 
+def _passes(error: Exception, vendor: str) -> bool:
+    """Whether trying again may help. SQLite says with one exception that it is locked and that there is no such table."""
+    return vendor != "sqlite" or "locked" in str(error)
+
+
 def _sheddable(ticket: Ticket, normal_too: bool) -> bool:
     limit = EventPriority.NORMAL.rank if normal_too else EventPriority.LOW.rank
     return all(entry.event.priority.rank <= limit for entry in ticket.entries)
 
 
 def _published(record: Record) -> Published:
-    return Published(record.position or 0, record.event_type, record.category, record.priority, record.audience, record.body)
+    return Published(
+        record.position or 0,
+        record.event_type,
+        record.category,
+        record.priority,
+        record.audience,
+        record.body,
+    )
 
 
 def _batch(head: Head, records: Sequence[Record]) -> Batch:
-    return Batch(head.epoch, head.position + len(records), [_published(record) for record in records])
+    return Batch(
+        head.epoch,
+        head.position + len(records),
+        [_published(record) for record in records],
+    )
 
 
 def _resolve(tickets: Sequence[Ticket], stored: bool) -> None:

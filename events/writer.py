@@ -34,9 +34,7 @@ class Writer:
     def __init__(self, write_to_emitters: Write) -> None:
         self._write_to_emitters = write_to_emitters
         self.publisher = Publisher(self._store)
-        self._handler_pool = concurrent.futures.ThreadPoolExecutor(
-            1, thread_name_prefix="events-handlers"
-        )
+        self._handler_pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="events-handlers")
 
     def prepare(self, events: Sequence[UnifiedEvent]) -> list[Entry]:
         """The events encoded. Raises InvalidEvent."""
@@ -55,9 +53,7 @@ class Writer:
         if not durable:
             self._on_commit(committed)
             return True
-        if connection.in_atomic_block and (
-            _belongs_to_test(connection) or not _is_independent(durable)
-        ):
+        if connection.in_atomic_block and (_belongs_to_test(connection) or not _is_independent(durable)):
             return self._write_here(connection, durable, committed)
         future: concurrent.futures.Future[bool] = concurrent.futures.Future()
         if not self.publisher.submit(Ticket(durable, future)):
@@ -67,9 +63,7 @@ class Writer:
             return True
         return self._await_written(future, committed)
 
-    async def awrite(
-        self, entries: Sequence[Entry], committed: Callable[[], Awaitable[None]]
-    ) -> bool:
+    async def awrite(self, entries: Sequence[Entry], committed: Callable[[], Awaitable[None]]) -> bool:
         """As `write`, where an event loop runs. Asynchronous code has no transactions, so it never joins one."""
         # But a test may run asynchronous code within a TestCase's transaction, which only Django's thread for sync code sees.
         if hasattr(mail, "outbox") and await sync_to_async(_in_transaction)():
@@ -103,26 +97,18 @@ class Writer:
                 entries[0].event.id,
             )
             return False
-        self._on_commit(
-            partial(self._published_with_transaction, connection, committed)
-        )
+        self._on_commit(partial(self._published_with_transaction, connection, committed))
         return True
 
-    def _published_with_transaction(
-        self, connection: BaseDatabaseWrapper, committed: Callable[[], None]
-    ) -> None:
-        if (
-            not connection.in_atomic_block
-        ):  # a test that runs the callbacks of a transaction that it will roll back
+    def _published_with_transaction(self, connection: BaseDatabaseWrapper, committed: Callable[[], None]) -> None:
+        if not connection.in_atomic_block:  # a test that runs the callbacks of a transaction that it will roll back
             self.publisher.publish_outbox()
         committed()
 
     def _on_commit(self, action: Callable[[], None]) -> None:
         transaction.on_commit(action, using=settings().DATABASE, robust=True)
 
-    def _await_written(
-        self, future: concurrent.futures.Future[bool], committed: Callable[[], None]
-    ) -> bool:
+    def _await_written(self, future: concurrent.futures.Future[bool], committed: Callable[[], None]) -> bool:
         try:
             if not future.result(settings().WRITE_TIMEOUT):
                 return False
@@ -132,13 +118,9 @@ class Writer:
         committed()
         return True
 
-    def _commit_later(
-        self, future: concurrent.futures.Future[bool], committed: Callable[[], None]
-    ) -> None:
+    def _commit_later(self, future: concurrent.futures.Future[bool], committed: Callable[[], None]) -> None:
         run = partial(copy_context().run, _run_and_release, committed)
-        future.add_done_callback(
-            lambda done: done.result() and self._handler_pool.submit(run)
-        )
+        future.add_done_callback(lambda done: done.result() and self._handler_pool.submit(run))
 
     async def _submit(self, entries: Sequence[Entry]) -> bool:
         loop = asyncio.get_running_loop()
@@ -158,11 +140,7 @@ class Writer:
 
 def _split(entries: Sequence[Entry]) -> tuple[list[Record], Sequence[Entry]]:
     """What is not journaled, and what is. Streaming events come first: rules derive, they don't put before."""
-    ephemeral = [
-        entry.record
-        for entry in entries
-        if entry.event.category is EventCategory.STREAMING
-    ]
+    ephemeral = [entry.record for entry in entries if entry.event.category is EventCategory.STREAMING]
     return ephemeral, entries[len(ephemeral) :]
 
 
@@ -172,9 +150,7 @@ def _is_independent(entries: Sequence[Entry]) -> bool:
 
 def _belongs_to_test(connection: BaseDatabaseWrapper) -> bool:
     """Whether a TestCase keeps a transaction open that it will roll back: then nothing may be written beside it."""
-    return any(
-        getattr(block, "_from_testcase", False) for block in connection.atomic_blocks
-    )
+    return any(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
 
 
 def _in_transaction() -> bool:

@@ -59,10 +59,7 @@ class Client:
             return True
         self._queue.append(messages)
         self._queued_bytes += _size(messages)
-        return (
-            len(self._queue) <= settings().SSE_QUEUE_MAXSIZE
-            and self._queued_bytes <= settings().SSE_QUEUE_MAXBYTES
-        )
+        return len(self._queue) <= settings().SSE_QUEUE_MAXSIZE and self._queued_bytes <= settings().SSE_QUEUE_MAXBYTES
 
     def close(self, reason: str) -> None:
         """End the stream and say why; without a word if the connection does not take it."""
@@ -83,14 +80,10 @@ class Client:
             except OSError:  # the peer is gone; the server says so in its own time
                 return
             if rest is not None:
-                self._task = asyncio.get_running_loop().create_task(
-                    self._drain(rest, messages[number:])
-                )
+                self._task = asyncio.get_running_loop().create_task(self._drain(rest, messages[number:]))
                 return
 
-    async def _drain(
-        self, started: Awaitable[None], messages: Sequence[Message]
-    ) -> None:
+    async def _drain(self, started: Awaitable[None], messages: Sequence[Message]) -> None:
         try:
             await started
             await self.send(messages)
@@ -127,6 +120,4 @@ def _start(awaitable: Awaitable[None]) -> _Started | None:
 
 
 def _size(messages: Sequence[Message]) -> int:
-    return sum(
-        len(message.get("body") or message.get("text") or b"") for message in messages
-    )
+    return sum(len(message.get("body") or message.get("text") or b"") for message in messages)

@@ -62,16 +62,9 @@ class StreamConsumer(AsyncConsumer):
 
     async def _open(self, wire: Wire) -> Client:
         """Check the request and take the user's place. Raises Refusal."""
-        query = {
-            name: ",".join(values)
-            for name, values in parse_qs(
-                self.scope["query_string"].decode("latin-1"), True
-            ).items()
-        }
+        query = {name: ",".join(values) for name, values in parse_qs(self.scope["query_string"].decode("latin-1"), True).items()}
         try:
-            wanted = EventFilter.from_query(
-                query.get("types"), query.get("categories"), query.get("min_priority")
-            )
+            wanted = EventFilter.from_query(query.get("types"), query.get("categories"), query.get("min_priority"))
             self._cursor = self._requested_cursor(query)
         except InvalidEvent as error:
             raise Refusal(400, 4400, "invalid", str(error), error.field) from None
@@ -84,7 +77,7 @@ class StreamConsumer(AsyncConsumer):
         if self.hub.stopping:
             raise Refusal(503, 1012, "stopping", "The server is stopping.")
         user_id = str(user.pk)
-        if not self.hub.has_room(user_id):
+        if not self.hub.reserve(user_id):
             raise Refusal(
                 429,
                 4429,
@@ -93,16 +86,11 @@ class StreamConsumer(AsyncConsumer):
             )
         task = asyncio.current_task()
         assert task is not None
-        self.client = Client(
-            self.base_send, task.cancel, wire, user_id, audiences, wanted
-        )
-        self.hub.reserve(user_id)
+        self.client = Client(self.base_send, task.cancel, wire, user_id, audiences, wanted)
         return self.client
 
     def _requested_cursor(self, query: dict[str, str]) -> Cursor | None:
-        text = dict(self.scope["headers"]).get(b"last-event-id", b"").decode(
-            "latin-1"
-        ) or query.get("cursor")
+        text = dict(self.scope["headers"]).get(b"last-event-id", b"").decode("latin-1") or query.get("cursor")
         return Cursor.parse(text) if text else None
 
     def _leave(self) -> None:
@@ -124,18 +112,14 @@ class SseConsumer(StreamConsumer):
         except Refusal as refusal:
             await self._refuse(refusal)
             raise StopConsumer from None
-        await self.send(
-            {"type": "http.response.start", "status": 200, "headers": HEADERS}
-        )
+        await self.send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await self.hub.join(client, self._cursor)
 
     async def http_disconnect(self, message: dict[str, Any]) -> None:
         raise StopConsumer
 
     def _wire(self) -> SseWire:
-        named = parse_qs(self.scope["query_string"].decode("latin-1")).get(
-            "named", ["0"]
-        )[-1]
+        named = parse_qs(self.scope["query_string"].decode("latin-1")).get("named", ["0"])[-1]
         if named not in ("0", "1"):
             raise Refusal(400, 4400, "invalid", "named: must be 0 or 1", "named")
         return SseWire(named == "1")

@@ -103,17 +103,11 @@ class WebSocketWire:
         ]
 
     def _frame(self, epoch: str, event: Published) -> str:
-        return (
-            f'{event.body[:-1]},"cursor":"{epoch}:{event.position}"}}'
-            if event.position
-            else event.body
-        )
+        return f'{event.body[:-1]},"cursor":"{epoch}:{event.position}"}}' if event.position else event.body
 
 
 def _control(values: dict[str, Any]) -> str:
-    return (
-        f"event: stream:{values['stream']}\ndata: {orjson.dumps(values).decode()}\n\n"
-    )
+    return f"event: stream:{values['stream']}\ndata: {orjson.dumps(values).decode()}\n\n"
 
 
 def _body(text: str, more: bool = True) -> Message:

@@ -57,7 +57,8 @@ class Hub:
 
     async def start(self) -> None:
         """Begin at the journal's head and keep up from there. Doing it again waits for the first time to be done."""
-        if self._started is None:
+        failed = self._started is not None and self._started.done() and self._started.exception() is not None
+        if self._started is None or failed:
             self._started = asyncio.ensure_future(self._start())
         await asyncio.shield(self._started)
 
@@ -81,26 +82,19 @@ class Hub:
         self._reader.shutdown(wait=False)
         self._resumers.shutdown(wait=False)
 
-    def has_room(self, user_id: str) -> bool:
-        """Whether the user may open one more stream here."""
-        return self._connections[user_id] < settings().SSE_MAX_CONNECTIONS_PER_USER
-
-    def connections(self) -> int:
-        """How many streams are open."""
-        return self._connections.total()
-
-    def reserve(self, user_id: str) -> None:
-        """Count a stream that is about to open; `leave` gives the place back."""
+    def reserve(self, user_id: str) -> bool:
+        """Take one of the user's places for a stream that is about to open; `leave` gives it back. False if none is free."""
+        if self._connections[user_id] >= settings().SSE_MAX_CONNECTIONS_PER_USER:
+            return False
         self._connections[user_id] += 1
         stats.connected(1)
+        return True
 
     async def join(self, client: Client, cursor: Cursor | None) -> None:
         """Greet a client, send what it missed since the cursor, and make it live: all of it or, told as `gap`, none."""
         start, outcome = await self._place(cursor)
         client.position = start.position
-        await client.send(
-            client.wire.opened(outcome, start, settings().SSE_KEEPALIVE_TIMEOUT)
-        )
+        await client.send(client.wire.opened(outcome, start, settings().SSE_KEEPALIVE_TIMEOUT))
         while client.position < self.position and not client.closed:
             await self._catch_up(client, start.epoch)
         # No await between the last look at the position and this: nothing can be published unseen.
@@ -124,10 +118,7 @@ class Hub:
         if cursor is None:
             return Cursor(self.epoch, self.position), "fresh"
         head = await self._in_thread(self._resumers, journal.read_head)
-        kept = (
-            head.epoch == cursor.epoch
-            and head.pruned <= cursor.position <= head.position
-        )
+        kept = head.epoch == cursor.epoch and head.pruned <= cursor.position <= head.position
         if not kept or head.position - cursor.position > settings().RESUME_MAX_EVENTS:
             return Cursor(self.epoch, self.position), "gap"
         return cursor, "resumed"
@@ -145,15 +136,9 @@ class Hub:
         events = await self._in_thread(self._resumers, read)
         head = await self._in_thread(self._resumers, journal.read_head)
         if head.epoch != epoch or head.pruned > client.position:
-            client.close(
-                "epoch_changed"
-            )  # pruned under our feet: the client comes again and is told of the gap
+            client.close("epoch_changed")  # pruned under our feet: the client comes again and is told of the gap
             return
-        wanted = [
-            event
-            for event in events
-            if client.filter.matches(event.event_type, event.category, event.priority)
-        ]
+        wanted = [event for event in events if client.filter.matches(event.event_type, event.category, event.priority)]
         if wanted:
             await client.send(client.wire.events(epoch, wanted))
         client.position = events[-1].position if len(events) == PAGE else until
@@ -169,11 +154,7 @@ class Hub:
             self._deliver(batch.events)
         elif batch.epoch == self.epoch and batch.last <= self.position:
             return
-        elif (
-            batch.epoch == self.epoch
-            and batch.events
-            and batch.events[0].position <= self.position + 1
-        ):
+        elif batch.epoch == self.epoch and batch.events and batch.events[0].position <= self.position + 1:
             self._deliver(batch.events[self.position + 1 - batch.events[0].position :])
             self.position = batch.last
         else:
@@ -184,9 +165,7 @@ class Hub:
         while True:
             try:
                 await self._read_on()
-            except (
-                Exception
-            ):  # whatever happens here must not end delivery: log, count, look again
+            except Exception:  # whatever happens here must not end delivery: log, count, look again
                 stats.count("hub_errors")
                 logger.exception(
                     "The hub can't read the journal; trying again within %s s",
@@ -205,20 +184,14 @@ class Hub:
             self._begin_anew(head)
         while self.position < head.position:
             after = self.position
-            events = await self._in_thread(
-                self._reader, partial(journal.read, after, PAGE)
-            )
+            events = await self._in_thread(self._reader, partial(journal.read, after, PAGE))
             # What the publisher or the doorbell brought meanwhile has been delivered; what is not there was pruned.
             self._deliver([event for event in events if event.position > self.position])
-            self.position = max(
-                self.position, events[-1].position if events else head.position
-            )
+            self.position = max(self.position, events[-1].position if events else head.position)
 
     def _begin_anew(self, head: Head) -> None:
         """The journal was lost or restored: nothing that clients have leads on to what comes now."""
-        logger.warning(
-            "The journal has a new epoch, %s; clients start anew", head.epoch
-        )
+        logger.warning("The journal has a new epoch, %s; clients start anew", head.epoch)
         self.epoch, self.position = head.epoch, head.position
         for client in self._clients.all():
             client.close("epoch_changed")
@@ -237,9 +210,7 @@ class Hub:
                     message = await layer.receive(channel)
                     if message["sender"] != PROCESS:
                         self._receive(Batch.from_message(message))
-            except (
-                Exception
-            ):  # Redis gone, or a message of another version: log, count, listen again
+            except Exception:  # Redis gone, or a message of another version: log, count, listen again
                 stats.count("hub_errors")
                 logger.exception(
                     "The hub does not hear the doorbell; it reads the journal each %s s",
@@ -250,18 +221,14 @@ class Hub:
     async def _beat(self) -> None:
         """Give a sign of life to clients that heard nothing for a while."""
         while True:
-            await asyncio.sleep(
-                min(HEARTBEAT_TICK, settings().SSE_KEEPALIVE_TIMEOUT / 2)
-            )
+            await asyncio.sleep(min(HEARTBEAT_TICK, settings().SSE_KEEPALIVE_TIMEOUT / 2))
             now = time.monotonic()
             cursor = Cursor(self.epoch, self.position)
             for client in self._clients.all():
                 if now - client.silent_since >= settings().SSE_KEEPALIVE_TIMEOUT:
                     self._push(
                         client,
-                        client.wire.heartbeat(
-                            cursor, moved=client.position < self.position
-                        ),
+                        client.wire.heartbeat(cursor, moved=client.position < self.position),
                         now,
                     )
                     client.position = self.position
@@ -273,11 +240,7 @@ class Hub:
         for audience, run in groupby(events, key=lambda event: event.audience):
             run_events = list(run)
             for group in self._clients.groups(audience):
-                wanted = [
-                    e
-                    for e in run_events
-                    if group.filter.matches(e.event_type, e.category, e.priority)
-                ]
+                wanted = [e for e in run_events if group.filter.matches(e.event_type, e.category, e.priority)]
                 if wanted:
                     messages = group.wire.events(self.epoch, wanted)
                     for client in group.clients:
@@ -292,9 +255,7 @@ class Hub:
             self._clients.discard(client)
             client.close("slow_consumer")
 
-    async def _in_thread(
-        self, pool: ThreadPoolExecutor, work: Callable[[], Result]
-    ) -> Result:
+    async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
         def run() -> Result:
             close_old_connections()
             try:
@@ -305,9 +266,7 @@ class Hub:
         return await self._loop.run_in_executor(pool, run)
 
 
-_hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = (
-    weakref.WeakKeyDictionary()
-)
+_hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
 
 
 def get_hub() -> Hub:

@@ -32,9 +32,7 @@ class ClientIndex:
         key = (client.filter, client.wire.key)
         for audience in client.audiences:
             groups = self._groups.setdefault(audience, {})
-            groups.setdefault(key, Group(client.filter, client.wire)).clients.add(
-                client
-            )
+            groups.setdefault(key, Group(client.filter, client.wire)).clients.add(client)
 
     def discard(self, client: Client) -> None:
         """A client is gone; harmless if it never was here."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import threading
 from types import FrameType
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.db import DatabaseError
 
 from events.delivery.hub import Hub, get_hub
 from events.manager import unified_event_manager
+
+logger = logging.getLogger("events.hub")
 
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -20,7 +24,10 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             hub = get_hub()
-            await hub.start()
+            try:
+                await hub.start()
+            except DatabaseError:
+                logger.exception("The hub can't read the journal yet; it starts with the first stream")
             stop_on_signals(hub)
             await send({"type": "lifespan.startup.complete"})
         else:
@@ -41,9 +48,7 @@ def stop_on_signals(hub: Hub) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         previous = signal.getsignal(number)
 
-        def stop(
-            signum: int, frame: FrameType | None, previous: Any = previous
-        ) -> None:
+        def stop(signum: int, frame: FrameType | None, previous: Any = previous) -> None:
             loop.call_soon_threadsafe(lambda: loop.create_task(hub.stop()))
             if callable(previous):
                 previous(signum, frame)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
-from django.urls import path, re_path
+from django.urls import URLPattern, path, re_path
 
+from events.context import ScopeContextMiddleware
 from events.delivery.authentication import Application, authenticated
 from events.delivery.consumers import SseConsumer, WebSocketConsumer
 from events.delivery.lifespan import lifespan
@@ -16,18 +18,24 @@ STREAM_PATH = "events/stream"
 WEBSOCKET_PATH = "ws/events/"
 
 
-def with_events(django_application: Application) -> Application:
-    """An ASGI application that serves the streams, the lifespan protocol and, for everything else, Django."""
+def with_events(django_application: Application, websocket_urlpatterns: Sequence[URLPattern] = ()) -> Application:
+    """An ASGI application that serves the streams, the lifespan protocol and, for everything else, Django.
+
+    Your own consumers' `websocket_urlpatterns` get what the streams have: the origin checked, the user in the scope, and
+    the context for the events that they emit.
+    """
     stream = authenticated(SseConsumer.as_asgi())
-    socket = same_origin(authenticated(WebSocketConsumer.as_asgi()))
+    sockets = URLRouter(
+        [
+            path(WEBSOCKET_PATH, WebSocketConsumer.as_asgi()),
+            *websocket_urlpatterns,
+            re_path("", _no_such_socket),
+        ]
+    )
     return ProtocolTypeRouter(
         {
-            "http": URLRouter(
-                [path(STREAM_PATH, stream), re_path("", django_application)]
-            ),
-            "websocket": URLRouter(
-                [path(WEBSOCKET_PATH, socket), re_path("", _no_such_socket)]
-            ),
+            "http": URLRouter([path(STREAM_PATH, stream), re_path("", django_application)]),
+            "websocket": same_origin(authenticated(ScopeContextMiddleware(sockets))),
             "lifespan": lifespan,
         }
     )
