@@ -231,6 +231,14 @@ test('a notification says the title and message of the data, or the type, and ca
   ]);
 });
 
+test('a happening of which two copies ask for a notification shows the first', async (t) => {
+  const shown = useNotifications(t);
+  const { send } = await startOpened(t);
+  const original = eventOf({ metadata: { notification: true }, data: { title: 'original' } });
+  await send(original, eventOf({ metadata: { notification: true, derived_from: original.id }, data: { title: 'copy' } }));
+  assert.deepEqual(shown.map(({ title }) => title), ['original']);
+});
+
 test('two tabs show a happening under one tag, so that the browser shows it once', async (t) => {
   const shown = useNotifications(t);
   const [one, other] = [await startOpened(t), await startOpened(t)];
