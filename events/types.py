@@ -199,8 +199,9 @@ def create_event(
         fields_["metadata"] = dict(metadata)
     else:
         fields_.pop("metadata", None)
-    if isinstance(fields_.get("user_id"), (int, uuid.UUID)):
-        fields_["user_id"] = str(fields_["user_id"])
+    user_id = fields_.get("user_id")
+    if isinstance(user_id, (int, uuid.UUID)) and not isinstance(user_id, bool):
+        fields_["user_id"] = str(user_id)
     category = parse_enum(EventCategory, "category", category)
     if category is EventCategory.ANALYTICS:
         fields_.setdefault("priority", EventPriority.LOW)
