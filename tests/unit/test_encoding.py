@@ -52,7 +52,8 @@ def test_any_json_parser_reads_the_body(event: UnifiedEvent) -> None:
 
 def test_the_body_has_the_keys_of_the_wire_in_their_order() -> None:
     assert list(body_of()) == [
-        "id", "type", "category", "priority", "data", "metadata", "user_id", "session_id", "correlation_id", "source_system", "timestamp",
+        "id", "type", "category", "priority", "data", "metadata", "user_id", "session_id", "correlation_id",
+        "source_system", "timestamp",
     ]  # fmt: skip
 
 
@@ -90,8 +91,8 @@ def test_text_that_only_looks_like_an_escaped_nul_is_fine() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "\ud800", {"\udfff": 1}, {1, 2}, frozenset(), object(), b"bytes", 2**64, -(2**63) - 1, 1j, timedelta(1), {1: "integer key"},
-        {None: 1}, lambda: None, Exception("x"), range(3), iter([]),
+        "\ud800", {"\udfff": 1}, {1, 2}, frozenset(), object(), b"bytes", 2**64, -(2**63) - 1, 1j, timedelta(1),
+        {1: "integer key"}, {None: 1}, lambda: None, Exception("x"), range(3), iter([]),
     ],
     ids=repr,
 )  # fmt: skip
@@ -128,7 +129,8 @@ def test_dates_uuids_decimals_enums_and_lazy_texts_are_written_as_text() -> None
         "priority": EventPriority.HIGH, "label": gettext_lazy("Yes"),
     }  # fmt: skip
     assert body_of(data)["data"] == {
-        "at": "2026-01-31T12:00:00+00:00", "day": "2026-01-31", "key": str(key), "price": "1.10", "priority": "high", "label": "Yes",
+        "at": "2026-01-31T12:00:00+00:00", "day": "2026-01-31", "key": str(key), "price": "1.10",
+        "priority": "high", "label": "Yes",
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import time
 
@@ -54,12 +55,8 @@ def test_what_is_no_pattern_is_an_error_that_names_the_field(pattern: object) ->
 
 @given(st.text(max_size=120))
 def test_any_text_is_a_pattern_or_an_error(text: str) -> None:
-    try:
-        check_pattern(text)
-    except InvalidFilter as error:
-        assert error.field == "types"
-    else:
-        matcher([text])("document.uploaded")
+    with contextlib.suppress(InvalidFilter):
+        matcher([check_pattern(text)])("document.uploaded")
 
 
 def test_a_pattern_without_a_star_names_one_type() -> None:

@@ -57,7 +57,7 @@ events = st.builds(
     UnifiedEvent,
     category=st.sampled_from(EventCategory),
     event_type=type_names,
-    timestamp=st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=zones),
+    timestamp=st.datetimes(datetime.fromisoformat("1970-01-02"), datetime.fromisoformat("2200-01-01"), timezones=zones),
     data=json_objects,
     metadata=json_objects,
     user_id=labels,
@@ -82,8 +82,8 @@ def test_lower_case_words_joined_by_dots_are_a_type(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "", "document", ".uploaded", "document.", "document..uploaded", "Document.uploaded", "document.Uploaded", "1document.uploaded",
-        "_document.uploaded", "document uploaded", "document-x.uploaded", "document.uploaded\n", "document.*", "dokument.größe",
+        "", "document", ".uploaded", "document.", "document..uploaded", "Document.uploaded", "document.Uploaded",
+        "1document.uploaded", "_document.uploaded", "document uploaded", "document-x.uploaded", "document.uploaded\n", "document.*", "dokument.größe",
         "document.uploaded;drop table", None, 7, b"document.uploaded", ["document.uploaded"],
     ],
 )  # fmt: skip
@@ -101,12 +101,14 @@ def test_any_text_is_a_type_or_an_error_that_names_the_field(text: str) -> None:
     try:
         check_type(text)
     except InvalidEvent as error:
-        assert error.field == "event_type"
-        assert len(str(error)) < 300
+        outcome = error
     else:
-        assert text == text.lower()
-        assert text.isascii()
-        assert "." in text
+        outcome = None
+    if outcome is None:
+        assert (text.lower(), text.isascii(), "." in text) == (text, True, True)
+    else:
+        assert outcome.field == "event_type"
+        assert len(str(outcome)) < 300
 
 
 @given(events)
@@ -183,7 +185,7 @@ def test_each_event_has_an_id_and_a_time_of_its_own() -> None:
         ({"event_type": "Bad"}, "event_type"),
         ({"category": "realtime"}, "category"),
         ({"priority": "high"}, "priority"),
-        ({"timestamp": datetime(2026, 1, 1)}, "timestamp"),
+        ({"timestamp": datetime.fromisoformat("2026-01-01")}, "timestamp"),
         ({"timestamp": "2026-01-01"}, "timestamp"),
         ({"data": [1]}, "data"),
         ({"data": None}, "data"),
