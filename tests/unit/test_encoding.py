@@ -64,7 +64,11 @@ def test_the_body_is_one_line() -> None:
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("wrap", [lambda n: n, lambda n: [n], lambda n: (1, {"deep": [n]}), lambda n: {"x": {"y": n}, "z": None}])
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda n: n, lambda n: [n], lambda n: (1, {"deep": [n]}), lambda n: {"x": {"y": n}, "z": None}],
+    ids=["bare", "list", "tuple", "dictionaries"],
+)
 @pytest.mark.parametrize("field", ["data", "metadata"])
 def test_nan_and_infinity_are_refused_however_deep(number: float, wrap: Any, field: str) -> None:
     error = refused(**{field: {"value": wrap(number)}})
