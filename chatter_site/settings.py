@@ -21,6 +21,7 @@ class Environment(BaseSettings):
     CSRF_TRUSTED_ORIGINS: list[str] = []
     DATABASE_URL: str = ""
     REDIS_URL: str = ""
+    REDIS_PREFIX: str = "chatter"
     HTTPS: bool = False
 
 
@@ -115,7 +116,7 @@ if env.REDIS_URL:
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [env.REDIS_URL]},
+            "CONFIG": {"hosts": [env.REDIS_URL], "prefix": env.REDIS_PREFIX},
         }
     }
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -129,6 +130,16 @@ class EventRouter:
         self._emitters[category] = tuple(e for e in known if e is not emitter)
         return len(self._emitters[category]) < len(known)
 
+    @contextmanager
+    def isolated(self) -> Iterator[None]:
+        """Handlers and emitters that are added or removed in the block are no longer, or again, there after it."""
+        kept = dict(self._registrations), dict(self._emitters)
+        try:
+            yield
+        finally:
+            self._registrations, self._emitters = kept
+            self._plans.clear()
+
     def emitters(self, category: EventCategory) -> tuple[Emitter, ...]:
         """The emitters of a category."""
         return self._emitters.get(category, ())
@@ -218,7 +229,7 @@ def _make_plan(registrations: Sequence[Registration]) -> Plan:
 
 
 def _is_async(handler: Handler) -> bool:
-    return iscoroutinefunction(handler) or iscoroutinefunction(getattr(handler, "__call__", None))
+    return iscoroutinefunction(handler) or iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
 
 
 def _write(emitter: Emitter, events: Sequence[UnifiedEvent]) -> None:
@@ -245,7 +256,7 @@ def _call_all(handlers: Sequence[Handler], event: UnifiedEvent) -> None:
     for handler in handlers:
         try:
             handler(event)
-        except Exception:
+        except Exception:  # noqa: BLE001
             _report(handler, event)
 
 
@@ -253,7 +264,7 @@ async def _acall_all(handlers: Sequence[Handler], event: UnifiedEvent) -> None:
     for handler in handlers:
         try:
             await handler(event)
-        except Exception:
+        except Exception:  # noqa: BLE001
             _report(handler, event)
 
 

@@ -1,0 +1,57 @@
+"""Prepare the site before it is served: the database, the static files, the demo accounts. Safe to repeat."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatter_site.settings")
+
+import django  # noqa: E402 - the settings must be named first
+from django.conf import settings  # noqa: E402
+from django.contrib.staticfiles.finders import get_finders  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+
+
+def fingerprint_of_static() -> str:
+    """What the static files are: their names, sizes and times, as one digest."""
+    digest = hashlib.sha256(settings.STORAGES["staticfiles"]["BACKEND"].encode())
+    for finder in get_finders():
+        for name, storage in finder.list([]):
+            found = Path(storage.path(name)).stat()
+            digest.update(f"{name}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def collect_static() -> None:
+    """Collect the static files, unless those that were collected last are still the same."""
+    root = Path(settings.STATIC_ROOT)
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".collected").open("a+") as stamp:
+        fcntl.flock(stamp, fcntl.LOCK_EX)
+        stamp.seek(0)
+        fingerprint = fingerprint_of_static()
+        if stamp.read() == fingerprint:
+            return
+        call_command("collectstatic", interactive=False, verbosity=0)
+        stamp.seek(0)
+        stamp.truncate()
+        stamp.write(fingerprint)
+
+
+def main() -> None:
+    """`prepare.py` prepares everything, `prepare.py static` the static files only."""
+    django.setup()
+    collect_static()
+    if sys.argv[1:] != ["static"]:
+        call_command("migrate", interactive=False, verbosity=0)
+        call_command("setup_demo")
+
+
+if __name__ == "__main__":
+    main()

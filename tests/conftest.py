@@ -1,0 +1,189 @@
+"""What all tests share. In-process tests use a database of their own, servers are real processes (`serve`)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from asgiref.sync import SyncToAsync
+from django.conf import settings
+from django.db import connections
+
+from tests.support import services
+from tests.support.databases import Databases, base_environment
+from tests.support.paths import ROOT, locked
+from tests.support.server import Servers
+
+pytest_plugins = ["events.testing"]
+
+# What a test asks for that makes it a test of the database too.
+DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "serve", "serve_module", "databases"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database-tests", action="store_true", help="only tests that use the database: for a run on another one")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+        "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    }
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--database-tests"):
+        chosen = [item for item in items if uses_database(item)]
+        config.hook.pytest_deselected(items=[item for item in items if not uses_database(item)])
+        items[:] = chosen
+
+
+def uses_database(item: pytest.Item) -> bool:
+    """Whether the test's outcome may depend on which database is used."""
+    if item.get_closest_marker("once"):
+        return False
+    return item.get_closest_marker("django_db") is not None or not DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def unavailable(reason: object) -> NoReturn:
+    """Skip the test for want of a service; fail it where REQUIRE_SERVICES says that all must be here."""
+    if os.environ.get("REQUIRE_SERVICES", "0") not in ("", "0"):
+        pytest.fail(f"REQUIRE_SERVICES is set and {reason}")
+    pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each process of each run has a database of its own."""
+    database = connections["default"].settings_dict
+    sqlite = database["ENGINE"].endswith("sqlite3")
+    # A file, because the publisher's thread has a connection of its own.
+    database["TEST"]["NAME"] = str(tmp_path_factory.getbasetemp() / "test.sqlite3") if sqlite else f"test_events_{os.getpid()}"
+
+
+@pytest.fixture(autouse=True)
+def sync_thread_lets_go() -> Iterator[None]:
+    """What asynchronous tests do to the database they do in asgiref's thread, whose connection would outlive the database."""
+    yield
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
+
+
+@pytest.fixture(scope="session")
+def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that all workers of this run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+# Services
+
+
+@pytest.fixture(scope="session")
+def own_redis_factory() -> Iterator[Callable[[], services.OwnRedis]]:
+    """Starts a Redis of one's own each time it is called."""
+    yield from own_services(services.OwnRedis)
+
+
+@pytest.fixture(scope="session")
+def own_postgresql_factory() -> Iterator[Callable[[], services.OwnPostgreSQL]]:
+    """Starts a PostgreSQL of one's own each time it is called."""
+    yield from own_services(services.OwnPostgreSQL)
+
+
+def own_services(make: Callable[[], Any]) -> Iterator[Callable[[], Any]]:
+    """A factory of services that are discarded at the end."""
+    made = []
+
+    def start() -> Any:
+        try:
+            service = make()
+            made.append(service)
+            service.start()
+        except services.Unavailable as reason:
+            unavailable(reason)
+        return service
+
+    yield start
+    for service in made:
+        service.discard()
+
+
+@pytest.fixture
+def own_redis(own_redis_factory: Callable[[], services.OwnRedis]) -> Iterator[services.OwnRedis]:
+    """A Redis that the test may stop, kill, freeze and start again."""
+    service = own_redis_factory()
+    yield service
+    service.kill()
+
+
+@pytest.fixture
+def own_postgresql(own_postgresql_factory: Callable[[], services.OwnPostgreSQL]) -> Iterator[services.OwnPostgreSQL]:
+    """A PostgreSQL that the test may stop, kill, freeze and start again."""
+    service = own_postgresql_factory()
+    yield service
+    service.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_url(own_redis_factory: Callable[[], services.OwnRedis]) -> str:
+    """A Redis that tests share: use a prefix of your own, and don't stop it."""
+    return services.running_redis() or own_redis_factory().url
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(own_postgresql_factory: Callable[[], services.OwnPostgreSQL]) -> str:
+    """A PostgreSQL that tests share, where databases may be created: don't stop it."""
+    return services.running_postgresql() or own_postgresql_factory().url
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of Chromium."""
+    try:
+        return services.chromium()
+    except services.Unavailable as reason:
+        unavailable(reason)
+
+
+# Servers
+
+
+@pytest.fixture(scope="session")
+def databases(request: pytest.FixtureRequest, shared_directory: Path) -> Databases:
+    """Seeded databases, of the kind of this run: SQLite, or PostgreSQL where DATABASE_URL says so."""
+    on_postgresql = connections["default"].vendor == "postgresql"
+    server_url = request.getfixturevalue("postgresql_url") if on_postgresql else ""
+    return Databases(shared_directory, server_url)
+
+
+@pytest.fixture(scope="session")
+def collected_static(shared_directory: Path) -> Path:
+    """The directory of the collected static files."""
+    with locked(shared_directory / "static.lock"):
+        subprocess.run([sys.executable, "scripts/prepare.py", "static"], cwd=ROOT, env=base_environment(), check=True)
+    return settings.STATIC_ROOT
+
+
+@pytest.fixture
+def serve(request: pytest.FixtureRequest, databases: Databases, collected_static: Path, tmp_path: Path) -> Iterator[Servers]:
+    """Starts servers for this test: `serve()`, `serve("daphne", redis=True, EVENTS_SSE_QUEUE_MAXSIZE=10)`."""
+    servers = Servers(databases, tmp_path, collected_static, lambda: request.getfixturevalue("redis_url"))
+    yield servers
+    servers.end()
+
+
+@pytest.fixture(scope="module")
+def serve_module(
+    request: pytest.FixtureRequest, databases: Databases, collected_static: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Servers]:
+    """As `serve`, for all tests of a module."""
+    directory = tmp_path_factory.mktemp("servers")
+    servers = Servers(databases, directory, collected_static, lambda: request.getfixturevalue("redis_url"))
+    yield servers
+    servers.end()

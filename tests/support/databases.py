@@ -1,0 +1,89 @@
+"""Databases for the tests' servers: one is migrated and seeded, the others are copies of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+
+from tests.support.paths import locked
+from tests.support.remote import DjangoProcess
+from tests.support.seed import SECRET_KEY, Account
+
+
+def base_environment() -> dict[str, str]:
+    """What a process of the tests knows of ours: nothing of the settings."""
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return env | {"SECRET_KEY": SECRET_KEY, "PYTHONUNBUFFERED": "1"}
+
+
+@dataclass
+class Databases:
+    """Makes databases of one kind. `directory` is shared by all workers of the run, `server_url` is a PostgreSQL or "" for SQLite."""
+
+    directory: Path
+    server_url: str = ""
+    accounts: dict[str, Account] = field(default_factory=dict)
+    _made: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        vendor = "postgresql" if self.server_url else "sqlite"
+        seeded = self.directory / f"accounts-{vendor}.json"
+        self._template = f"events_template_{self.directory.name}".replace("-", "_") if self.server_url else "template.sqlite3"
+        with locked(self.directory / f"{vendor}.lock"):
+            if not seeded.exists():
+                self._make_template(seeded)
+        self.accounts = {name: Account(*parts) for name, parts in json.loads(seeded.read_text()).items()}
+
+    def _make_template(self, seeded: Path) -> None:
+        if self.server_url:
+            self._execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(self._template)))
+            self._execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self._template)))
+        env = base_environment() | {"DATABASE_URL": self.url(self._template), "VAR_DIR": str(self.directory / "template-var")}
+        with DjangoProcess(env) as process:
+            accounts = process.call("tests.support.seed.seed")
+        seeded.write_text(json.dumps(accounts))
+
+    def create(self) -> str:
+        """A new database, migrated and with the accounts. Its URL."""
+        name = f"events_{uuid.uuid4().hex[:12]}"
+        if self.server_url:
+            with locked(self.directory / "create.lock"):
+                self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*map(sql.Identifier, (name, self._template))))
+        else:
+            name += ".sqlite3"
+            shutil.copyfile(self.directory / self._template, self.directory / name)
+        self._made.append(name)
+        return self.url(name)
+
+    def url(self, name: str) -> str:
+        """The URL of the database of that name."""
+        if not self.server_url:
+            return f"sqlite:///{self.directory / name}"
+        return urlsplit(self.server_url)._replace(path=f"/{name}").geturl()
+
+    def drop_all(self) -> None:
+        """Drop the databases that were made here."""
+        for name in self._made:
+            if self.server_url:
+                self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            else:
+                for file in self.directory.glob(f"{name}*"):
+                    file.unlink()
+        self._made.clear()
+
+    def drop_template(self) -> None:
+        """Drop the template. Only once all workers are done."""
+        if self.server_url:
+            self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self._template)))
+
+    def _execute(self, statement: sql.Composed) -> None:
+        with psycopg.connect(self.server_url, autocommit=True) as connection:
+            connection.execute(statement)
