@@ -1,4 +1,7 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_delete
+
+import events
 
 
 class DemoConfig(AppConfig):
@@ -7,3 +10,13 @@ class DemoConfig(AppConfig):
     name = "chatter_site.demo"
     label = "demo"
     verbose_name = "Demo"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        events.connect_signal(
+            post_delete,
+            sender=self.get_model("Document"),
+            event_type="document.deleted",
+            data=lambda instance, **kwargs: {"document_id": str(instance.pk), "filename": instance.name},
+            user_id=lambda instance, **kwargs: instance.owner_id,
+        )

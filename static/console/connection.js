@@ -1,0 +1,104 @@
+/** A short reconnect is shown by the dot alone; a longer one is explained. */
+const PATIENCE = 1_500;
+
+const REASONS = {
+  network: 'The server can’t be reached.',
+  ended: 'The connection was closed.',
+  silent: 'The server went silent.',
+  offline: 'This device is offline.',
+  slow_consumer: 'This page fell behind the events.',
+  server_stopping: 'The server is restarting.',
+  connection_expired: 'The connection is being renewed.',
+  signed_out: 'You are signed out.',
+  unauthenticated: 'You are signed out.',
+  too_many_connections: 'You have too many streams open. Close another tab.',
+};
+const SIGNED_OUT = ['signed_out', 'unauthenticated'];
+
+const element = (id) => document.getElementById(id);
+
+/**
+ * Shows the stream's state, and why it is not live.
+ * @param {object} callbacks
+ * @param {() => void} callbacks.onBack the stream is open again after it was not
+ * @param {(text: string) => void} callbacks.onState the state in words
+ */
+export function showConnection(stream, { onBack, onState }) {
+  let explaining = null;
+  let countdown = null;
+
+  stream.onState((change) => {
+    clearInterval(countdown);
+    clearTimeout(explaining);
+    const { state, previous, retryIn } = change;
+    if (state === 'reconnecting') {
+      countdown = countDown(change, performance.now() + retryIn);
+      const showing = !element('notice').hidden;
+      explaining = setTimeout(() => explain(change, stream), showing ? 0 : PATIENCE);
+    } else {
+      show(state, LABELS[state]);
+      explain(change, stream);
+    }
+    if (state !== previous) onState(`Connection: ${LABELS[state]}`);
+    if (state === 'open' && stream.getConnectionStats().connections > 1) onBack();
+  });
+  stream.ready.catch(() => {
+    show('refused', 'Not connected');
+    notice({ tone: 'bad', text: 'The stream’s script could not be loaded.', button: 'Reload', onClick: () => location.reload() });
+  });
+}
+
+const LABELS = {
+  idle: 'Connecting…', connecting: 'Connecting…', open: 'Live', reconnecting: 'Reconnecting', closed: 'Stopped', refused: 'Refused',
+};
+
+function show(state, label) {
+  element('connection').dataset.state = state;
+  element('connection').querySelector('.connection-label').textContent = label;
+}
+
+function countDown({ reason }, until) {
+  const tick = () => {
+    const offline = reason === 'offline' || navigator.onLine === false;
+    const seconds = Math.ceil((until - performance.now()) / 1_000);
+    show(offline ? 'offline' : 'reconnecting', offline ? 'Offline' : seconds > 0 ? `Reconnecting in ${seconds} s` : 'Reconnecting…');
+  };
+  tick();
+  return setInterval(tick, 250);
+}
+
+function explain({ state, outcome, reason, detail }, stream) {
+  const why = REASONS[reason] ?? sentence(detail?.detail ?? detail?.error ?? reason ?? '');
+  if (state === 'reconnecting') {
+    const text = `${why} What you miss arrives when the connection is back.`;
+    const retry = () => {
+      stream.disconnect();
+      stream.connect();
+    };
+    notice({ tone: 'warn', text, button: reason === 'offline' ? '' : 'Try now', onClick: retry });
+  } else if (state === 'refused') {
+    const signIn = SIGNED_OUT.includes(reason) && `/accounts/login/?next=${encodeURIComponent(location.pathname + location.search)}`;
+    notice({ tone: 'bad', text: `No live events: ${lowerFirst(why)}`, link: signIn ? ['Sign in', signIn] : null });
+  } else if (outcome === 'gap') {
+    notice({ tone: 'warn', text: 'Some events were missed: you were away for too long.', button: 'Reload', onClick: () => location.reload() });
+  } else {
+    element('notice').hidden = true;
+  }
+}
+
+function notice({ tone, text, link = null, button = '', onClick = null }) {
+  element('notice').dataset.tone = tone;
+  element('notice-text').textContent = text;
+  element('notice-link').hidden = !link;
+  if (link) [element('notice-link').textContent, element('notice-link').href] = link;
+  Object.assign(element('notice-button'), { hidden: !button, textContent: button, onclick: onClick });
+  element('notice').hidden = false;
+}
+
+function sentence(text) {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
+function lowerFirst(text) {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
