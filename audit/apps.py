@@ -1,6 +1,20 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 
 
 class AuditConfig(AppConfig):
+    """Connects the audit log to the event router, and Django's admin log to it where the admin is installed."""
+
     name = "audit"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from audit import checks  # noqa: F401  registers the system checks
+        from audit.recorder import recorder
+        from events.manager import event_router
+        from events.types import EventCategory
+
+        event_router.register_emitter(EventCategory.AUDIT, recorder)
+        if apps.is_installed("django.contrib.admin"):
+            from audit import signals
+
+            signals.connect()

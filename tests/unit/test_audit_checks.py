@@ -1,0 +1,39 @@
+"""A misconfigured audit log is found when Django starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from audit.checks import check_middleware, check_recorder, check_settings
+from audit.recorder import recorder
+from events.manager import event_router
+from events.types import EventCategory
+
+
+def test_a_sound_configuration_has_no_complaint() -> None:
+    assert check_settings() + check_recorder() + check_middleware() == []
+
+
+def test_an_audit_log_that_nobody_writes_is_an_error() -> None:
+    event_router.unregister_emitter(EventCategory.AUDIT, recorder)
+    (found,) = check_recorder()
+    assert found.id == "audit.E002"
+    assert "ready()" in found.hint
+
+
+def test_an_unknown_setting_is_named(settings: Any) -> None:
+    settings.AUDIT = {"CRITICAL_ACTION": ["delete"]}
+    (found,) = check_settings()
+    assert (found.id, "CRITICAL_ACTION" in found.msg) == ("audit.E001", True)
+
+
+def test_a_bad_value_is_named(settings: Any) -> None:
+    settings.AUDIT = {"CRITICAL_ACTIONS": 5}
+    (found,) = check_settings()
+    assert found.id == "audit.E001"
+
+
+def test_a_missing_middleware_is_warned_of(settings: Any) -> None:
+    settings.MIDDLEWARE = []
+    (found,) = check_middleware()
+    assert (found.id, "EventContextMiddleware" in found.hint) == ("audit.W001", True)
