@@ -12,10 +12,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatter_site.settings")
 
-import django  # noqa: E402 - the settings must be named first
-from django.conf import settings  # noqa: E402
-from django.contrib.staticfiles.finders import get_finders  # noqa: E402
-from django.core.management import call_command  # noqa: E402
+import django
+from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command
+from django.db import connections
 
 
 def fingerprint_of_static() -> str:
@@ -44,13 +45,22 @@ def collect_static() -> None:
         stamp.write(fingerprint)
 
 
-def main() -> None:
-    """`prepare.py` prepares everything, `prepare.py static` the static files only."""
+def prepare() -> None:
+    """Everything that the site needs to be served."""
     django.setup()
     collect_static()
-    if sys.argv[1:] != ["static"]:
-        call_command("migrate", interactive=False, verbosity=0)
-        call_command("setup_demo")
+    call_command("migrate", interactive=False, verbosity=0)
+    call_command("setup_demo")
+    connections.close_all()
+
+
+def main() -> None:
+    """`prepare.py` prepares everything, `prepare.py static` the static files only."""
+    if sys.argv[1:] == ["static"]:
+        django.setup()
+        collect_static()
+    else:
+        prepare()
 
 
 if __name__ == "__main__":

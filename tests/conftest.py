@@ -53,7 +53,7 @@ def uses_database(item: pytest.Item) -> bool:
 
 def unavailable(reason: object) -> NoReturn:
     """Skip the test for want of a service; fail it where REQUIRE_SERVICES says that all must be here."""
-    if os.environ.get("REQUIRE_SERVICES", "0") not in ("", "0"):
+    if services.are_required():
         pytest.fail(f"REQUIRE_SERVICES is set and {reason}")
     pytest.skip(str(reason))
 

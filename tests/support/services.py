@@ -25,6 +25,11 @@ class Unavailable(Exception):
     """A service that isn't here, and why."""
 
 
+def are_required() -> bool:
+    """Whether a missing service is a failure: REQUIRE_SERVICES."""
+    return os.environ.get("REQUIRE_SERVICES", "0") not in ("", "0")
+
+
 def find_program(*names: str) -> str:
     """The path of a program. Raises Unavailable."""
     places = [os.environ.get("PATH", ""), "/usr/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))]
