@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
-from django.db import DatabaseError
+from django.db import DatabaseError, connections, transaction
 from django.dispatch import Signal
 
 from events.conf import settings
@@ -184,10 +184,8 @@ class EventRouter:
         for event in events:
             plan = self._plan(event)
             sync, asynchronous = plan[2:] if after_commit else plan[:2]
-            if sync:
-                _call_all(sync, event)
-            if asynchronous:
-                async_to_sync(_acall_all)(asynchronous, event)
+            _call_all(sync, event)
+            _call_all(asynchronous, event, async_to_sync)
 
     async def ahandle(self, events: Sequence[UnifiedEvent], after_commit: bool = False) -> None:
         """As `handle`, where an event loop runs."""
@@ -245,17 +243,19 @@ def _write(emitter: Emitter, events: Sequence[UnifiedEvent]) -> None:
 def call_isolated(function: Callable[..., Any], **arguments: Any) -> Any:
     """What the function returns; None if it raises, which is logged with its traceback and counted as a handler's error."""
     try:
-        return function(**arguments)
+        with _savepoint():
+            return function(**arguments)
     except Exception:
         stats.count("handler_errors")
         logger.exception("%r failed", function)
         return None
 
 
-def _call_all(handlers: Sequence[Handler], event: UnifiedEvent) -> None:
+def _call_all(handlers: Sequence[Handler], event: UnifiedEvent, adapt: Callable[[Any], Handler] = lambda handler: handler) -> None:
     for handler in handlers:
         try:
-            handler(event)
+            with _savepoint():
+                adapt(handler)(event)
         except Exception:  # noqa: BLE001
             _report(handler, event)
 
@@ -266,6 +266,12 @@ async def _acall_all(handlers: Sequence[Handler], event: UnifiedEvent) -> None:
             await handler(event)
         except Exception:  # noqa: BLE001
             _report(handler, event)
+
+
+def _savepoint() -> AbstractContextManager[None]:
+    """In a transaction, a savepoint: a statement of a handler that fails must not doom what the caller does."""
+    alias = settings().DATABASE
+    return transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext()
 
 
 def _report(handler: Handler, event: UnifiedEvent) -> None:

@@ -185,6 +185,15 @@ def test_a_callable_that_raises_is_logged_and_counted_and_the_sender_goes_on(par
     assert 'raise ZeroDivisionError("broken callable")' in caplog.text
 
 
+def test_a_callable_whose_statement_fails_does_not_spoil_the_senders_transaction(signal, caplog) -> None:
+    Group.objects.create(name="editors")
+    connect_signal(signal, event_type="thing.happened", data=lambda **kwargs: {"id": Group.objects.create(name="editors").pk})
+    with caplog.at_level(logging.CRITICAL, "events"), transaction.atomic():
+        signal.send(None)
+        Group.objects.create(name="readers")
+    assert set(Group.objects.values_list("name", flat=True)) == {"editors", "readers"}
+
+
 @pytest.mark.parametrize(
     ("parts", "field"),
     [
