@@ -21,7 +21,7 @@ from events.testing import Captured
 from events.types import EventCategory, EventPriority
 from tests.support.waiting import await_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -234,18 +234,21 @@ def test_what_can_never_be_emitted_is_refused_when_it_is_declared(parts: dict, f
     assert not signal.has_listeners()
 
 
+@pytest.mark.django_db(transaction=True)
 async def test_a_signal_sent_with_asend_is_emitted_before_it_returns(signal: Signal) -> None:
     connect_signal(signal, event_type="thing.happened", data=lambda n, **kwargs: {"n": n})
     await signal.asend(None, n=1)
     assert (await JournalEntry.objects.aget()).event.data == {"n": 1}
 
 
+@pytest.mark.django_db(transaction=True)
 async def test_a_model_saved_by_asynchronous_code_becomes_an_event(disconnected: list) -> None:
     disconnected.append(connect_signal(post_save, sender=Group, event_type="group.saved"))
     await Group(name="editors").asave()
     assert (await JournalEntry.objects.aget()).event_type == "group.saved"
 
 
+@pytest.mark.django_db(transaction=True)
 async def test_a_signal_sent_in_a_running_event_loop_is_emitted_soon(signal: Signal, captured_events: Captured) -> None:
     connect_signal(signal, event_type="thing.happened", data=lambda thing, **kwargs: {"name": thing.name})
     thing = SimpleNamespace(name="as it was")
@@ -258,6 +261,7 @@ async def test_a_signal_sent_in_a_running_event_loop_is_emitted_soon(signal: Sig
     assert event.correlation_id == "c-1"
 
 
+@pytest.mark.django_db(transaction=True)
 async def test_what_is_malformed_in_a_running_event_loop_is_logged_and_breaks_nothing(signal, settings, caplog) -> None:
     settings.EVENTS = {"RAISE_INVALID": True}
     connect_signal(signal, event_type=lambda **kwargs: "Not a type")

@@ -21,6 +21,8 @@ from events.sse.catalogue import PAYLOADS, PRIORITIES, priority_of
 from events.testing import Captured
 from events.types import EventCategory, EventPriority, check_type
 
+pytestmark = pytest.mark.once
+
 # For each known type: the least that its data must hold, and data with everything that its payload names.
 LEAST = {
     EventType.BACKUP_STARTED: {"backup_id": "b1"},
