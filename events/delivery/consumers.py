@@ -38,10 +38,15 @@ class Refusal(Exception):
     detail: str
     field: str | None = None
 
-    def to_json(self) -> bytes:
-        """The body of the HTTP answer."""
+    def to_dict(self) -> dict[str, str]:
+        """What the client is told."""
         named = {"field": self.field} if self.field else {}
-        return orjson.dumps({"error": self.error, **named, "detail": self.detail})
+        return {"error": self.error, **named, "detail": self.detail}
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the client should come again after a while."""
+        return self.status in (429, 503)
 
 
 class StreamConsumer(AsyncConsumer):
@@ -129,7 +134,7 @@ class SseConsumer(StreamConsumer):
             (b"content-type", b"application/json"),
             (b"cache-control", b"no-store"),
         ]
-        if refusal.status in (429, 503):
+        if refusal.is_passing:
             headers.append((b"retry-after", str(RETRY_AFTER).encode()))
         if refusal.status == 405:
             headers.append((b"allow", b"GET"))
@@ -140,7 +145,7 @@ class SseConsumer(StreamConsumer):
                 "headers": headers,
             }
         )
-        await self.send({"type": "http.response.body", "body": refusal.to_json()})
+        await self.send({"type": "http.response.body", "body": orjson.dumps(refusal.to_dict())})
 
 
 class WebSocketConsumer(StreamConsumer):
@@ -151,15 +156,16 @@ class WebSocketConsumer(StreamConsumer):
         try:
             client = await self._open(WebSocketWire())
         except Refusal as refusal:
-            await self.send(
-                {
-                    "type": "websocket.close",
-                    "code": refusal.code,
-                    "reason": refusal.detail[:120],
-                }
-            )
+            await self._refuse(refusal)
             return
         await self.hub.join(client, self._cursor)
+
+    async def _refuse(self, refusal: Refusal) -> None:
+        """Say why in a message: a close reason holds 123 bytes at most, and Daphne sends none."""
+        later = {"retry_after": RETRY_AFTER} if refusal.is_passing else {}
+        message = orjson.dumps({"stream": "refused", **refusal.to_dict(), **later}).decode()
+        await self.send({"type": "websocket.send", "text": message})
+        await self.send({"type": "websocket.close", "code": refusal.code, "reason": refusal.error})
 
     async def websocket_receive(self, message: dict[str, Any]) -> None:
         """Clients have nothing to say."""

@@ -79,11 +79,14 @@ async function refusalOf(response) {
 export async function* webSocketFrames({ url, WebSocket = globalThis.WebSocket, signal, alive }) {
   const socket = new WebSocket(url.href.replace(/^http/, 'ws'));
   const inbox = inboxOf(socket, signal, alive);
+  let refusal = {};
   try {
     for (;;) {
       const { data, close } = await inbox.next();
-      if (close) throw closeOf(close);
-      yield frameOfMessage(data);
+      if (close) throw closeOf(close, refusal);
+      const frame = frameOfMessage(data);
+      if (frame.control?.stream === 'refused') refusal = frame.control;
+      else yield frame;
     }
   } finally {
     socket.onmessage = null;
@@ -124,14 +127,16 @@ function frameOfMessage(text) {
   return { event: value, cursor };
 }
 
-function closeOf({ code, reason }) {
+/** A refusal is told by the last message before the close. */
+function closeOf({ code, reason }, { stream, cursor, retry_after = 0, ...refusal }) {
   const name = CLOSE_REASONS[code] ?? (code === 1006 ? 'network' : 'ended');
-  if (code < 4000) return new StreamEnd(name);
-  const detail = { error: name, code, ...readRefusal(reason), status: code - 4000 };
-  return new StreamEnd(detail.error, { final: isFinal(code - 4000), detail });
+  const retryAfter = retryAfterOf(String(retry_after));
+  if (code < 4000) return new StreamEnd(name, { retryAfter });
+  const detail = { error: name, code, ...readRefusal(reason), ...refusal, status: code - 4000 };
+  return new StreamEnd(detail.error, { final: isFinal(code - 4000), retryAfter, detail });
 }
 
-/** A refusal says why in JSON; over WebSocket in the close reason, if it fits into its 123 bytes. A proxy says text. */
+/** A refusal says why in JSON. A proxy says text. */
 function readRefusal(text) {
   try {
     const value = JSON.parse(text);

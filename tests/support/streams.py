@@ -109,12 +109,16 @@ class Stream:
     def _received(self, frame: Frame | StreamEnded) -> None:
         self._frames.put_nowait(frame)
 
-    async def _open(self) -> None:
+    async def _open(self) -> dict[str, Any] | None:
+        """Take the greeting. The refusal, where that came instead (over WebSocket)."""
         frame = await self.next()
         assert frame.kind == "control", frame
+        if frame.data["stream"] == "refused":
+            return frame.data
         assert frame.data["stream"] == "open", frame
         self.opened = frame.data
         self.cursor = frame.data["cursor"]
+        return None
 
 
 @asynccontextmanager
@@ -143,10 +147,9 @@ async def open_websocket(url: str, headers: Mapping[str, str], origin: str | Non
     except InvalidStatus as error:
         raise Refused(error.response.status_code, decode(error.response.body or b""), error.response.headers) from None
     async with socket, reading(read_websocket(stream, socket)):
-        try:
-            await stream._open()
-        except StreamEnded as end:
-            raise Refused(end.code or 0, decode((socket.close_reason or "").encode()), {}) from None
+        refusal = await stream._open()
+        if refusal is not None:
+            raise Refused(await stream.ended() or 0, refusal, {})
         yield stream
 
 

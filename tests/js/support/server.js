@@ -142,7 +142,9 @@ class WebSocketConnection extends Connection {
     this.socket.close(code, reason);
   }
 
-  refuse(status, body = {}) {
-    this.end(4000 + status, JSON.stringify(body));
+  refuse(status, body = {}, headers = {}) {
+    const later = headers['Retry-After'] ? { retry_after: Number(headers['Retry-After']) } : {};
+    this.control({ stream: 'refused', ...body, ...later });
+    this.end(4000 + status, body.error);
   }
 }
