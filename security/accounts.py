@@ -1,0 +1,38 @@
+"""From what was typed as a username to an account. People type passwords there: what is no account's name is kept as a hash."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ObjectDoesNotExist
+
+MAX_USERNAME_LENGTH = 1_000
+
+
+def find_account(username: Any) -> Any | None:
+    """The user whose username it is, as signing in would find it; None if it is nobody's."""
+    if not isinstance(username, str) or len(username) > MAX_USERNAME_LENGTH or not _is_storable(username):
+        return None
+    try:
+        return get_user_model()._default_manager.get_by_natural_key(username)
+    except ObjectDoesNotExist:
+        return None
+
+
+def username_hash(username: Any) -> str:
+    """A name for a username by which equal ones are recognised, and that nobody without the secret key can turn back."""
+    text = str(username).encode("utf-8", "surrogatepass")
+    return hmac.new(b"security.username" + django_settings.SECRET_KEY.encode(), text, hashlib.sha256).hexdigest()[:32]
+
+
+def _is_storable(text: str) -> bool:
+    """Whether a database takes the text as a value to look for."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text

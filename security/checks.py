@@ -1,0 +1,32 @@
+"""System checks of the security monitor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, register
+
+from events.checks import settings_errors
+from security.conf import SecuritySettings
+from security.monitor import monitor
+
+
+@register
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """security.E001: unknown keys and bad values of `SECURITY`."""
+    return settings_errors(SecuritySettings, "security.E001")
+
+
+@register
+def check_monitor(**kwargs: Any) -> list[CheckMessage]:
+    """security.E002: the security app is installed and its monitor receives nothing."""
+    if monitor.is_running:
+        return []
+    return [
+        Error(
+            "The security monitor receives no events.",
+            hint="security.apps.SecurityConfig starts it in ready(): name no other AppConfig in INSTALLED_APPS, or have it call "
+            "ready() of its parent.",
+            id="security.E002",
+        )
+    ]
