@@ -11,7 +11,7 @@ from functools import partial
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.core import mail
-from django.db import DatabaseError, close_old_connections, connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from events import journal
@@ -35,6 +35,7 @@ class Writer:
         self._write_to_emitters = write_to_emitters
         self.publisher = Publisher(self._store)
         self._handler_pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="events-handlers")
+        self._handling: set[concurrent.futures.Future[None]] = set()
 
     def prepare(self, events: Sequence[UnifiedEvent]) -> list[Entry]:
         """The events encoded. Raises InvalidEvent."""
@@ -77,8 +78,10 @@ class Writer:
         return True
 
     def stop(self) -> None:
-        """Write what was handed in, and end the threads."""
+        """Write what was handed in, let the handlers that wait for it finish, and end the threads."""
         self.publisher.stop()
+        if concurrent.futures.wait(list(self._handling), settings().WRITE_TIMEOUT).done:
+            self.publisher.stop()  # for what those handlers emitted
 
     def _write_here(
         self,
@@ -120,7 +123,12 @@ class Writer:
 
     def _commit_later(self, future: concurrent.futures.Future[bool], committed: Callable[[], None]) -> None:
         run = partial(copy_context().run, _run_and_release, committed)
-        future.add_done_callback(lambda done: done.result() and self._handler_pool.submit(run))
+        future.add_done_callback(lambda done: done.result() and self._handle_later(run))
+
+    def _handle_later(self, run: Callable[[], None]) -> None:
+        handling = self._handler_pool.submit(run)
+        self._handling.add(handling)
+        handling.add_done_callback(self._handling.discard)
 
     async def _submit(self, entries: Sequence[Entry]) -> bool:
         loop = asyncio.get_running_loop()
@@ -158,11 +166,10 @@ def _in_transaction() -> bool:
 
 
 def _run_and_release(action: Callable[[], None]) -> None:
-    close_old_connections()
     try:
         action()
     finally:
-        close_old_connections()
+        connections.close_all()  # the thread may have nothing to do for days
 
 
 def _give_up(future: asyncio.Future[bool]) -> None:
