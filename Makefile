@@ -10,10 +10,10 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36mmake %-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: env ## install what is needed, prepare the database, serve on HOST:PORT (127.0.0.1:8000)
-	@exec $(BIN)/python scripts/serve.py
+	@exec $(BIN)/python -m scripts.serve
 
 test: dev-env lint typecheck ## all checks and all tests, on SQLite and PostgreSQL
-	@$(BIN)/python scripts/run_tests.py $(ARGS)
+	@$(BIN)/python -m scripts.run_tests $(ARGS)
 
 lint: dev-env ## style
 	@$(BIN)/ruff check .

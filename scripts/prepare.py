@@ -8,8 +8,6 @@ import os
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatter_site.settings")
 
 import django
@@ -55,7 +53,7 @@ def prepare() -> None:
 
 
 def main() -> None:
-    """`prepare.py` prepares everything, `prepare.py static` the static files only."""
+    """`python -m scripts.prepare` prepares everything, with `static` the static files only."""
     if sys.argv[1:] == ["static"]:
         django.setup()
         collect_static()

@@ -8,7 +8,8 @@ import sys
 from contextlib import suppress
 
 import uvicorn
-from prepare import prepare
+
+from scripts.prepare import prepare
 
 HOST = os.environ.get("HOST") or "127.0.0.1"
 PORT = os.environ.get("PORT") or "8000"

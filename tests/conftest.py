@@ -166,7 +166,7 @@ def databases(request: pytest.FixtureRequest, shared_directory: Path) -> Databas
 def collected_static(shared_directory: Path) -> Path:
     """The directory of the collected static files."""
     with locked(shared_directory / "static.lock"):
-        subprocess.run([sys.executable, "scripts/prepare.py", "static"], cwd=ROOT, env=base_environment(), check=True)
+        subprocess.run([sys.executable, "-m", "scripts.prepare", "static"], cwd=ROOT, env=base_environment(), check=True)
     return settings.STATIC_ROOT
 
 

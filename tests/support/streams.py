@@ -145,7 +145,7 @@ async def open_websocket(url: str, headers: Mapping[str, str], origin: str | Non
     try:
         socket = await connect(url, additional_headers=headers, origin=origin, proxy=None, max_size=None)  # type: ignore[arg-type]
     except InvalidStatus as error:
-        raise Refused(error.response.status_code, decode(error.response.body or b""), error.response.headers) from None
+        raise Refused(error.response.status_code, decode(bytes(error.response.body or b"")), error.response.headers) from None
     async with socket, reading(read_websocket(stream, socket)):
         refusal = await stream._open()
         if refusal is not None:

@@ -98,7 +98,7 @@ def test_text_that_only_looks_like_an_escaped_nul_is_fine() -> None:
         "\ud800", {"\udfff": 1}, {1, 2}, frozenset(), object(), b"bytes", 2**64, -(2**63) - 1, 1j, timedelta(1),
         {1: "integer key"}, {None: 1}, lambda: None, Exception("x"), range(3), iter([]),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )  # fmt: skip
 @pytest.mark.parametrize("field", ["data", "metadata"])
 def test_what_has_no_json_form_is_refused_and_the_field_is_named(value: Any, field: str) -> None:
