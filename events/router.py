@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
@@ -161,7 +162,7 @@ class EventRouter:
         event_routed.send_robust(EventRouter, event=event)
         if self.outlet is None:
             return True
-        return self.outlet.write(entries, lambda: self.handle(events, after_commit=True))
+        return self.outlet.write(entries, partial(self.handle, events, after_commit=True))
 
     async def route_event(self, event: UnifiedEvent) -> bool:
         """As `route`, where an event loop runs. Handlers that are plain functions run in Django's thread for sync code."""
@@ -171,7 +172,7 @@ class EventRouter:
             await event_routed.asend_robust(EventRouter, event=event)
         if self.outlet is None:
             return True
-        return await self.outlet.awrite(entries, lambda: self.ahandle(events, after_commit=True))
+        return await self.outlet.awrite(entries, partial(self.ahandle, events, after_commit=True))
 
     def _prepare(self, event: UnifiedEvent) -> tuple[list[UnifiedEvent], Sequence[Entry]]:
         events = apply_rules(event, settings())
