@@ -13,12 +13,12 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateTimeFilter, TextFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, TextFilter
 from unfold.decorators import display
 
 from audit.models import AuditEntry, Outcome
 from events.client_ip import client_ip
-from events.readonly import ReadOnlyAdmin, readable_json
+from events.readonly import ReadOnlyAdmin, TimeRangeFilter, readable_json
 from events.types import EventPriority
 
 OUTCOME_COLOURS = {Outcome.SUCCESS: "success", Outcome.FAILURE: "danger", Outcome.DENIED: "warning", Outcome.UNKNOWN: "default"}
@@ -125,7 +125,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         ResourceFilter,
         CorrelationFilter,
         AddressFilter,
-        ("timestamp", RangeDateTimeFilter),
+        ("timestamp", TimeRangeFilter),
     )
     search_fields = (
         "event_id__exact",

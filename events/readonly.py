@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Model
+from django.contrib import messages
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import is_naive, make_aware
 from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.paginator import InfinitePaginator
 
 
@@ -40,6 +45,35 @@ class ReadOnlyAdmin(ModelAdmin):
         if any("\0" in value for values in request.GET.lists() for value in values[1]):
             return HttpResponseRedirect(f"{request.path}?e=1")
         return super().changelist_view(request, extra_context)
+
+
+class TimeRangeFilter(RangeDateTimeFilter):
+    """From a moment and to a moment, in the current time zone. A day without a time is the whole day.
+
+    What can't be read as one matches nothing, and says so.
+    """
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        for end, lookup, whole_day in (("from", "gte", "00:00:00"), ("to", "lte", "23:59:59.999999")):
+            date = self.used_parameters.get(f"{self.parameter_name}_{end}_0")
+            time = self.used_parameters.get(f"{self.parameter_name}_{end}_1")
+            if not (date or time):
+                continue
+            moment = parse_moment(f"{date or ''} {time or whole_day}")
+            if moment is None:
+                messages.error(request, f"“{end}” needs a day like 2026-01-31, and may have a time like 13:45:00.")
+                return queryset.none()
+            queryset = queryset.filter(**{f"{self.parameter_name}__{lookup}": moment})
+        return queryset
+
+
+def parse_moment(text: str) -> datetime | None:
+    """The moment that a day and a time name in the current time zone; None if they name none."""
+    try:
+        moment = parse_datetime(text)
+        return (make_aware(moment) if is_naive(moment) else moment).astimezone(UTC) if moment else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def readable_json(value: Any) -> SafeString:

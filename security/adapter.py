@@ -77,7 +77,7 @@ async def emit_rate_limit_exceeded(
     **fields: Any,
 ) -> bool:
     """Emit `rate_limit.exceeded`: a request to `endpoint` was refused because there were too many. Its outcome is `denied`."""
-    fields["metadata"] = merged({"outcome": "denied"} | (fields.get("metadata") or {}), ip_address=ip_address)
+    fields["metadata"] = merged(fields.get("metadata"), outcome="denied", ip_address=ip_address)
     data = merged(details, ip_address=ip_address, endpoint=endpoint)
     return await emit_security_event("rate_limit.exceeded", data, user_id=user_id, **fields)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
-from events.readonly import ReadOnlyAdmin
+from events.readonly import ReadOnlyAdmin, TimeRangeFilter
 from security.models import FailureWindow, KeyKind
 
 KIND_COLOURS = {KeyKind.ADDRESS: "info", KeyKind.ACCOUNT: "primary", KeyKind.USERNAME: "default"}
@@ -17,7 +17,7 @@ class FailureWindowAdmin(ReadOnlyAdmin):
     """Who fails to sign in now, and what was alerted."""
 
     list_display = ("key", "kind_badge", "failures", "last_failure", "alert_badge", "alerted_at")
-    list_filter = (("kind", ChoicesDropdownFilter), ("counted_at", RangeDateTimeFilter))
+    list_filter = (("kind", ChoicesDropdownFilter), ("counted_at", TimeRangeFilter))
     search_fields = ("key__exact",)
     search_help_text = "The whole of an address, an account's id or a hash"
     fieldsets = (
