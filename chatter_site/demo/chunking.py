@@ -14,9 +14,9 @@ def split(text: str, size: int = CHUNK_SIZE, overlap: int = OVERLAP) -> list[str
     """The chunks of a text, in order: at most `size` characters each, none of them blank.
 
     A chunk begins with about the last `overlap` characters of the one before, so that no sentence is lost at an edge.
-    Raises ValueError unless 0 <= overlap <= size / 4, without which the chunks would hardly get on.
+    Raises ValueError unless size >= 1 and 0 <= overlap <= size / 4, without which the chunks would hardly get on.
     """
-    if not 0 <= overlap <= size // 4:
+    if size < 1 or not 0 <= overlap <= size // 4:
         raise ValueError(f"overlap must be between 0 and a quarter of the size, not {overlap} of {size}")
     text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
     pieces = (text[start:end].strip() for start, end in _spans(text, size, overlap))

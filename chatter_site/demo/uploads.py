@@ -33,11 +33,8 @@ def _read(file: UploadedFile | None) -> tuple[str, str, int]:
     if file is None:
         raise ValidationError("Choose a text file to upload.")
     name = _printable(file.name or "")[:255] or "untitled"
-    size = file.size or 0
-    if size > MAX_UPLOAD_BYTES:
-        raise ValidationError(
-            f"“{name}” is too large: {filesizeformat(size)}, at most {filesizeformat(MAX_UPLOAD_BYTES)} are allowed."
-        )
+    if (file.size or 0) > MAX_UPLOAD_BYTES:
+        raise ValidationError(f"“{name}” is too large: at most {filesizeformat(MAX_UPLOAD_BYTES)} are allowed.")
     content = file.read()
     try:
         text = content.decode("utf-8-sig")

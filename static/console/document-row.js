@@ -33,7 +33,7 @@ function render(element, { status, progress, chunk_count: chunks, error, size })
   element.querySelector('.document-state').textContent = {
     uploaded: `${sizeOf(size)} · waiting`,
     processing: `Splitting · ${Math.round(progress)} %`,
-    completed: `${sizeOf(size)} · ${chunks} ${chunks === 1 ? 'chunk' : 'chunks'}`,
+    completed: `${sizeOf(size)} · ${chunks.toLocaleString()} ${chunks === 1 ? 'chunk' : 'chunks'}`,
     failed: 'Failed',
   }[status];
   const bar = element.querySelector('progress');

@@ -19,8 +19,7 @@ export function rowOf(event) {
   const priority = row.querySelector('.event-priority');
   priority.textContent = event.priority;
   priority.dataset.priority = event.priority;
-  row.querySelector('.event-tags').append(...originsOf(event.metadata).map(originTag));
-  row.querySelector('.event-summary').append(...summaryOf(event.data));
+  row.querySelector('.event-summary').append(...originsOf(event.metadata).map(originTag), ...summaryOf(event.data));
   const details = row.querySelector('details');
   details.addEventListener('toggle', () => fill(row, event), { once: true });
   showAge(row);
@@ -45,11 +44,12 @@ function originTag(text) {
   return tag;
 }
 
-/** The event's data in a line: each key, and its value in short. */
+/** The event's data in a line: each key, and its value in short. What a person reads comes first, ids last. */
 function summaryOf(data) {
   const nodes = [];
   let length = 0;
-  for (const [key, value] of Object.entries(data ?? {})) {
+  const entries = Object.entries(data ?? {}).sort(([one], [other]) => rankOf(one) - rankOf(other));
+  for (const [key, value] of entries) {
     if (length > MAX_SUMMARY) break;
     const name = document.createElement('span');
     name.className = 'key';
@@ -59,6 +59,11 @@ function summaryOf(data) {
     length += key.length + text.length;
   }
   return nodes;
+}
+
+function rankOf(key) {
+  if (key === 'message' || key === 'title') return 0;
+  return /(^|_)id$/.test(key) ? 2 : 1;
 }
 
 function fill(row, event) {

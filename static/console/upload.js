@@ -36,7 +36,7 @@ export function setUpUpload(form, onUploaded) {
   async function upload(file) {
     // The server says so too, but only after the whole file has travelled.
     if (file.size > maxBytes) {
-      throw new Error(`“${file.name}” is too large: ${sizeOf(file.size)}, at most ${sizeOf(maxBytes)} are allowed.`);
+      throw new Error(`“${file.name}” is too large: at most ${sizeOf(maxBytes)} are allowed.`);
     }
     const body = new FormData();
     body.append('file', file);
