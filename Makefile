@@ -4,7 +4,7 @@
 PYTHON ?= $(or $(wildcard .venv/bin/python),python3)
 BIN := .venv/bin
 
-.PHONY: help run test lint format typecheck js-test requirements clean env dev-env
+.PHONY: help run test lint format typecheck js-test requirements reference clean env dev-env
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36mmake %-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ js-test: ## the tests of the browser's client only
 requirements: ## pin again what pyproject.toml asks for (needs uv)
 	uv pip compile --quiet --universal --no-header --python-version 3.11 pyproject.toml -o requirements.txt
 	uv pip compile --quiet --universal --no-header --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.txt
+
+reference: dev-env ## write docs/reference from the code
+	@$(BIN)/python -m scripts.write_reference
 
 clean: ## remove what was installed, collected and cached; the database stays
 	rm -rf .venv var/static tests/js/node_modules .*_cache .hypothesis .mypy_cache

@@ -64,7 +64,7 @@ def install(requirements: Path) -> bool:
         return True
     total = sum(line[:1].isalnum() for line in requirements.read_text().splitlines())
     say(f"Installing up to {total} packages from {requirements.name}, this once")
-    command = [str(PYTHON), *"-m pip --disable-pip-version-check install --no-input -r".split(), str(requirements)]
+    command = [str(PYTHON), *["-m", "pip", "--disable-pip-version-check", "install", "--no-input", "-r"], str(requirements)]
     pip = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert pip.stdout is not None
     lines = []

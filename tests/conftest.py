@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from asgiref.sync import SyncToAsync
@@ -49,13 +49,6 @@ def uses_database(item: pytest.Item) -> bool:
     if item.get_closest_marker("once"):
         return False
     return item.get_closest_marker("django_db") is not None or not DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
-
-
-def unavailable(reason: object) -> NoReturn:
-    """Skip the test for want of a service; fail it where REQUIRE_SERVICES says that all must be here."""
-    if services.are_required():
-        pytest.fail(f"REQUIRE_SERVICES is set and {reason}")
-    pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +99,7 @@ def own_services(make: Callable[[], Any]) -> Iterator[Callable[[], Any]]:
             made.append(service)
             service.start()
         except services.Unavailable as reason:
-            unavailable(reason)
+            services.unavailable(reason)
         return service
 
     yield start
@@ -148,7 +141,7 @@ def chromium() -> str:
     try:
         return services.chromium()
     except services.Unavailable as reason:
-        unavailable(reason)
+        services.unavailable(reason)
 
 
 # Servers

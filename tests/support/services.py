@@ -9,8 +9,10 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
+import pytest
 import redis
 
 from tests.support.paths import free_port, listens
@@ -28,6 +30,13 @@ class Unavailable(Exception):
 def are_required() -> bool:
     """Whether a missing service is a failure: REQUIRE_SERVICES."""
     return os.environ.get("REQUIRE_SERVICES", "0") not in ("", "0")
+
+
+def unavailable(reason: object) -> NoReturn:
+    """Skip the test for want of a service; fail it where all must be here."""
+    if are_required():
+        pytest.fail(f"REQUIRE_SERVICES is set and {reason}")
+    pytest.skip(str(reason))
 
 
 def find_program(*names: str) -> str:
