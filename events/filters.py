@@ -120,16 +120,16 @@ def _any_type(event_type: str) -> bool:
     return True
 
 
-class Like(Lookup):  # type: ignore[type-arg]  # generic in the stubs only
+class Like(Lookup):
     """SQL's LIKE with `ESCAPE` as the escape character: `Like(F("event_type"), Value("document.%"))`."""
 
     lookup_name = "like"
     prepare_rhs = False
 
-    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, tuple[Any, ...]]:
         left, left_params = self.process_lhs(compiler, connection)
         right, right_params = self.process_rhs(compiler, connection)
-        return f"{left} LIKE {right} ESCAPE '{ESCAPE}'", [*left_params, *right_params]
+        return f"{left} LIKE {right} ESCAPE '{ESCAPE}'", (*left_params, *right_params)
 
 
 def _types_q(patterns: tuple[str, ...]) -> Q:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -12,7 +13,7 @@ from django.utils.asyncio import async_unsafe
 from events.conf import raise_invalid, settings
 from events.context import aenrich, enrich
 from events.exceptions import InvalidEvent
-from events.router import EventRouter
+from events.router import EventRouter, Prepared
 from events.stats import stats
 from events.types import (
     EventCategory,
@@ -57,12 +58,20 @@ class UnifiedEventManager:
         """See `events.emit`."""
         if not settings().UNIFIED_EVENTS_ENABLED:
             return False
-        self.initialize()
         try:
-            check(event)
-            return self.router.route(enrich(event))
+            return self.router.route_all([self.prepare(event)])
         except InvalidEvent as error:
             return refuse(error)
+
+    def prepare(self, event: UnifiedEvent) -> Prepared:
+        """The event checked, completed from the context and encoded, for `emit_all`. Raises InvalidEvent, whatever the settings."""
+        self.initialize()
+        check(event)
+        return self.router.prepare(enrich(event))
+
+    def emit_all(self, prepared: Sequence[Prepared]) -> bool:
+        """Emit what `prepare` gave, as one: all events are stored, or none. Result as `events.emit`."""
+        return settings().UNIFIED_EVENTS_ENABLED and self.router.route_all(prepared)
 
     async def aemit(self, event: UnifiedEvent) -> bool:
         """See `events.aemit`."""

@@ -75,6 +75,14 @@ class Registration:
         return not derived and (self.accepts is None or bool(self.accepts(event_type)))
 
 
+class Prepared(NamedTuple):
+    """An event that can be routed: with what the rules derive from it, encoded."""
+
+    event: UnifiedEvent
+    events: list[UnifiedEvent]
+    entries: Sequence[Entry]
+
+
 class Plan(NamedTuple):
     """The handlers of one kind of event, in the order in which they were added."""
 
@@ -157,16 +165,25 @@ class EventRouter:
 
         Raises InvalidEvent, before anything is called, for what can't be encoded.
         """
-        events, entries = self._prepare(event)
+        return self.route_all([self.prepare(event)])
+
+    def route_all(self, prepared: Sequence[Prepared]) -> bool:
+        """Route events that `prepare` gave, as `route` does, as one: all are stored, or none."""
+        for one in prepared:
+            stats.emitted(one.event, len(one.events) - 1)
+        events = [event for one in prepared for event in one.events]
         self.handle(events)
-        event_routed.send_robust(EventRouter, event=event)
+        for one in prepared:
+            event_routed.send_robust(EventRouter, event=one.event)
         if self.outlet is None:
             return True
+        entries = [entry for one in prepared for entry in one.entries]
         return self.outlet.write(entries, partial(self.handle, events, after_commit=True))
 
     async def route_event(self, event: UnifiedEvent) -> bool:
         """As `route`, where an event loop runs. Handlers that are plain functions run in Django's thread for sync code."""
-        events, entries = self._prepare(event)
+        _, events, entries = self.prepare(event)
+        stats.emitted(event, len(events) - 1)
         await self.ahandle(events)
         if event_routed.has_listeners(EventRouter):
             await event_routed.asend_robust(EventRouter, event=event)
@@ -174,11 +191,10 @@ class EventRouter:
             return True
         return await self.outlet.awrite(entries, partial(self.ahandle, events, after_commit=True))
 
-    def _prepare(self, event: UnifiedEvent) -> tuple[list[UnifiedEvent], Sequence[Entry]]:
+    def prepare(self, event: UnifiedEvent) -> Prepared:
+        """Apply the rules and encode. Nothing is called or counted yet. Raises InvalidEvent for what can't be encoded."""
         events = apply_rules(event, settings())
-        entries = self.outlet.prepare(events) if self.outlet else ()
-        stats.emitted(event, len(events) - 1)
-        return events, entries
+        return Prepared(event, events, self.outlet.prepare(events) if self.outlet else ())
 
     def handle(self, events: Sequence[UnifiedEvent], after_commit: bool = False) -> None:
         """Call the handlers of the events: those for the moment of emission, or those for after the commit."""

@@ -77,6 +77,13 @@ class Writer:
         await committed()
         return True
 
+    def republish(self, records: Sequence[Record]) -> None:
+        """Put rows into the outbox and have them published, past rules, handlers and emitters. Raises DatabaseError."""
+        connection = connections[settings().DATABASE]
+        with transaction.atomic(using=connection.alias):
+            journal.insert(records)
+            self._on_commit(partial(self._published_with_transaction, connection, lambda: None))
+
     def stop(self) -> None:
         """Write what was handed in, let the handlers that wait for it finish, and end the threads."""
         self.publisher.stop()
@@ -147,9 +154,11 @@ class Writer:
 
 
 def _split(entries: Sequence[Entry]) -> tuple[list[Record], Sequence[Entry]]:
-    """What is not journaled, and what is. Streaming events come first: rules derive, they don't put before."""
+    """What is not journaled, and what is."""
     ephemeral = [entry.record for entry in entries if entry.event.category is EventCategory.STREAMING]
-    return ephemeral, entries[len(ephemeral) :]
+    if not ephemeral:
+        return ephemeral, entries
+    return ephemeral, [entry for entry in entries if entry.event.category is not EventCategory.STREAMING]
 
 
 def _is_independent(entries: Sequence[Entry]) -> bool:

@@ -41,7 +41,7 @@ def row(event_type: str, category: EventCategory, priority: EventPriority) -> Jo
 
 
 @pytest.mark.django_db
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FILTERS, ROWS)
 def test_the_database_and_matches_agree_on_every_pattern_and_type(
     event_filter: EventFilter, rows: list[tuple[str, EventCategory, EventPriority]]
