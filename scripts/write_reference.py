@@ -20,6 +20,9 @@ from pydantic import IPvAnyNetwork
 from pydantic.fields import FieldInfo
 
 from events.conf import AppSettings
+
+django.setup()
+
 from events.sse.catalogue import PAYLOADS, EventType, priority_of
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -89,7 +92,7 @@ def type_name(annotation: Any) -> str:
         return "object"
     if origin is not None and parts:
         return f"{type_name(origin)} of {', '.join(type_name(part) for part in parts if part is not Ellipsis)}"
-    return WORDS.get(annotation) or getattr(annotation, "__name__", str(annotation))
+    return WORDS.get(annotation) or str(getattr(annotation, "__name__", annotation))
 
 
 def limits(metadata: Any) -> str:
@@ -121,7 +124,7 @@ def commands_page() -> str:
 
 def own_help(parser: argparse.ArgumentParser) -> str:
     """The help without the options that all of Django's commands have."""
-    parser.formatter_class = partial(argparse.HelpFormatter, width=110)  # type: ignore[assignment]  # a factory will do
+    parser.formatter_class = partial(argparse.HelpFormatter, width=110)
     for action in parser._actions:
         if {"-h", *DjangoHelpFormatter.show_last}.intersection(action.option_strings):
             action.help = argparse.SUPPRESS
@@ -164,7 +167,6 @@ PAGES: dict[str, Callable[[], str]] = {
 
 def main() -> None:
     """Write the pages."""
-    django.setup()
     REFERENCE.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
         (REFERENCE / name).write_text(page())
