@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterator
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import UnionType
@@ -28,6 +27,7 @@ from events.sse.catalogue import PAYLOADS, EventType, priority_of
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOTE = "<!-- Written by `make reference` from the code. Change it there. -->\n"
 OUR_APPS = ("events", "audit", "security", "chatter_site.demo")
+COMMON_OPTIONS = {"-h", *DjangoHelpFormatter.show_last}
 # How pydantic names what a field's metadata limits.
 LIMITS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "max_length": "at most {} characters"}
 
@@ -114,21 +114,23 @@ def cell(text: str) -> str:
 
 
 def commands_page() -> str:
-    """The help of each management command."""
+    """What each management command does, and its arguments."""
     parts = [NOTE, "# Commands\n"]
     for app, name in commands():
         parser = load_command_class(app, name).create_parser("manage.py", name)
-        parts += [f"## `{name}`\n", "```", own_help(parser), "```\n"]
+        parts += [f"## `{name}`\n", f"{parser.description}\n"]
+        arguments = [action for action in parser._actions if not COMMON_OPTIONS.intersection(action.option_strings)]
+        if arguments:
+            parts += ["| argument | meaning |\n|---|---|", *map(argument_row, arguments), ""]
     return "\n".join(parts)
 
 
-def own_help(parser: argparse.ArgumentParser) -> str:
-    """The help without the options that all of Django's commands have."""
-    parser.formatter_class = partial(argparse.HelpFormatter, width=110)
-    for action in parser._actions:
-        if {"-h", *DjangoHelpFormatter.show_last}.intersection(action.option_strings):
-            action.help = argparse.SUPPRESS
-    return parser.format_help().strip()
+def argument_row(action: argparse.Action) -> str:
+    """One argument. Not argparse's own help: it looks different in each version of Python."""
+    value = "" if action.nargs == 0 else action.metavar or "|".join(action.choices or ()) or action.dest.upper()
+    names = [f"`{name} {value}`" if value else f"`{name}`" for name in action.option_strings] or [f"`{action.dest}`"]
+    meaning = cell(action.help or "") + (" (required)" if action.required and action.option_strings else "")
+    return f"| {cell(', '.join(names))} | {meaning} |"
 
 
 def commands() -> Iterator[tuple[str, str]]:

@@ -22,8 +22,8 @@ def test_every_setting_says_what_it_means() -> None:
 def test_every_command_says_what_it_does() -> None:
     page = PAGES["commands.md"]()
     for _, name in commands():
-        text = page.split(f"## `{name}`")[1].split("##")[0]
-        assert len(text.split("\n\n")) > 2, f"{name} has no help"
+        description = page.split(f"## `{name}`\n\n")[1].split("\n")[0]
+        assert len(description.split()) > 3, f"{name} has no help"
 
 
 def test_every_event_type_is_listed() -> None:
