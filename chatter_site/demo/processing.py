@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import timedelta
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 
@@ -110,7 +110,7 @@ def fail(document_id: int, error: str) -> None:
         announce(EventType.DOCUMENT_PROCESSING_FAILED, document, error=error)
 
 
-def fail_abandoned(owner: AbstractBaseUser) -> None:
+def fail_abandoned(owner: User) -> None:
     """Mark as failed what a process left unfinished that died. Done when the owner looks: another process may be at work."""
     unfinished = Document.objects.filter(owner=owner, status__in=[Document.Status.UPLOADED, Document.Status.PROCESSING])
     for document_id in unfinished.filter(updated_at__lt=timezone.now() - ABANDONED_AFTER).values_list("pk", flat=True):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import AbstractBaseUser
+from typing import Any
+
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
@@ -16,7 +18,7 @@ from events.sse import EventType
 MAX_UPLOAD_BYTES = 2 * 1024 * 1024
 
 
-def upload(owner: AbstractBaseUser, file: UploadedFile | None) -> Document:
+def upload(owner: User, file: UploadedFile[Any] | None) -> Document:
     """Store an uploaded text file as a document and have it processed once the transaction is committed.
 
     Raises ValidationError, with a sentence for the user, for no file, an empty or too large one, or one that isn't UTF-8 text.
@@ -29,7 +31,7 @@ def upload(owner: AbstractBaseUser, file: UploadedFile | None) -> Document:
     return document
 
 
-def _read(file: UploadedFile | None) -> tuple[str, str, int]:
+def _read(file: UploadedFile[Any] | None) -> tuple[str, str, int]:
     if file is None:
         raise ValidationError("Choose a text file to upload.")
     name = _printable(file.name or "")[:255] or "untitled"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
@@ -23,10 +24,16 @@ DOCUMENTS_SHOWN = 50
 CHUNKS_A_PAGE = 50
 
 
+class SignedInRequest(HttpRequest):
+    """A request that `login_required` let through."""
+
+    user: User
+
+
 @never_cache
 @require_GET
 @login_required
-def home(request: HttpRequest) -> HttpResponse:
+def home(request: SignedInRequest) -> HttpResponse:
     """The console: live events, and the user's documents."""
     fail_abandoned(request.user)
     cursor = current_cursor()
@@ -45,11 +52,11 @@ def home(request: HttpRequest) -> HttpResponse:
 class Documents(View):
     """The user's documents as JSON (GET), and one more (POST, the file in `file`)."""
 
-    def get(self, request: HttpRequest) -> HttpResponseBase:
+    def get(self, request: SignedInRequest) -> HttpResponseBase:
         fail_abandoned(request.user)
         return JsonResponse({"documents": _documents(request)})
 
-    def post(self, request: HttpRequest) -> HttpResponseBase:
+    def post(self, request: SignedInRequest) -> HttpResponseBase:
         wants_json = request.get_preferred_type(["text/html", "application/json"]) == "application/json"
         try:
             document = upload(request.user, request.FILES.get("file"))
@@ -64,7 +71,7 @@ class Documents(View):
 @never_cache
 @require_GET
 @login_required
-def document(request: HttpRequest, document_id: int) -> HttpResponse:
+def document(request: SignedInRequest, document_id: int) -> HttpResponse:
     """A document's chunks."""
     cursor = current_cursor()
     found = get_object_or_404(Document, pk=document_id, owner=request.user)
@@ -74,7 +81,7 @@ def document(request: HttpRequest, document_id: int) -> HttpResponse:
 
 @require_POST
 @login_required
-def delete_document(request: HttpRequest, document_id: int) -> HttpResponse:
+def delete_document(request: SignedInRequest, document_id: int) -> HttpResponse:
     """Deletes a document and its chunks."""
     get_object_or_404(Document, pk=document_id, owner=request.user).delete()
     if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
@@ -82,5 +89,5 @@ def delete_document(request: HttpRequest, document_id: int) -> HttpResponse:
     return redirect("home")
 
 
-def _documents(request: HttpRequest) -> list[dict[str, object]]:
+def _documents(request: SignedInRequest) -> list[dict[str, object]]:
     return [document.as_json() for document in Document.objects.filter(owner=request.user)[:DOCUMENTS_SHOWN]]
