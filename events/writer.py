@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
 from functools import partial
 
-from asgiref.sync import async_to_sync, sync_to_async
-from django.core import mail
+from asgiref.sync import AsyncToSync, async_to_sync, sync_to_async
 from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -65,9 +64,9 @@ class Writer:
         return self._await_written(future, committed)
 
     async def awrite(self, entries: Sequence[Entry], committed: Callable[[], Awaitable[None]]) -> bool:
-        """As `write`, where an event loop runs. Asynchronous code has no transactions, so it never joins one."""
-        # But a test may run asynchronous code within a TestCase's transaction, which only Django's thread for sync code sees.
-        if hasattr(mail, "outbox") and await sync_to_async(_in_transaction)():
+        """As `write`, where an event loop runs. Asynchronous code has no transactions of its own, but the synchronous code that
+        called it (`async_to_sync`) may be in one."""
+        if await _callers_transaction_is_open():
             return await sync_to_async(self.write)(entries, async_to_sync(committed))
         ephemeral, durable = _split(entries)
         if ephemeral:
@@ -130,12 +129,13 @@ class Writer:
 
     def _commit_later(self, future: concurrent.futures.Future[bool], committed: Callable[[], None]) -> None:
         run = partial(copy_context().run, _run_and_release, committed)
-        future.add_done_callback(lambda done: done.result() and self._handle_later(run))
+        future.add_done_callback(partial(self._handle_later, run))
 
-    def _handle_later(self, run: Callable[[], None]) -> None:
-        handling = self._handler_pool.submit(run)
-        self._handling.add(handling)
-        handling.add_done_callback(self._handling.discard)
+    def _handle_later(self, run: Callable[[], None], written: concurrent.futures.Future[bool]) -> None:
+        if written.result():
+            handling = self._handler_pool.submit(run)
+            self._handling.add(handling)
+            handling.add_done_callback(self._handling.discard)
 
     async def _submit(self, entries: Sequence[Entry]) -> bool:
         loop = asyncio.get_running_loop()
@@ -168,6 +168,17 @@ def _is_independent(entries: Sequence[Entry]) -> bool:
 def _belongs_to_test(connection: BaseDatabaseWrapper) -> bool:
     """Whether a TestCase keeps a transaction open that it will roll back: then nothing may be written beside it."""
     return any(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
+
+
+async def _callers_transaction_is_open() -> bool:
+    """Whether a thread waits in `async_to_sync` for the code that runs here, within a transaction."""
+    waiting = getattr(AsyncToSync.executors, "current", None)
+    if waiting is None and asyncio.get_running_loop() not in AsyncToSync.loop_thread_executors:
+        return False
+    try:
+        return await sync_to_async(_in_transaction)()
+    except RuntimeError:  # the thread waits no longer: this task outlived the call that began it
+        return False
 
 
 def _in_transaction() -> bool:
