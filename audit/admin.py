@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, TextFilter
 from unfold.decorators import display
+from unfold.utils import display_for_label
 
 from audit.models import AuditEntry, Outcome
 from events.client_ip import client_ip
@@ -137,12 +138,11 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     search_help_text = "The whole of an event id, correlation, user id, actor or resource id"
     sortable_by = ("time",)
     fieldsets = (
-        ("What", {"fields": ("event_type", "action", "outcome_badge", "priority_badge", "source_category", "exact_time")}),
+        ("What", {"fields": ("event_type", "action", "outcome_label", "priority_label", "source_category", "exact_time")}),
         ("Who and where from", {"fields": ("actor_label", "user_id", "ip_address", "user_agent", "session_id")}),
         ("To what", {"fields": ("resource", "same_resource")}),
         ("Where it belongs", {"fields": ("event_id", "correlation_id", "same_correlation")}),
-        ("Data", {"fields": ("readable_data",)}),
-        ("Metadata", {"fields": ("readable_metadata",)}),
+        ("Details", {"fields": ("readable_data", "readable_metadata")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
@@ -169,6 +169,14 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @display(description="Priority", label=PRIORITY_COLOURS)
     def priority_badge(self, entry: AuditEntry) -> str:
         return entry.priority
+
+    @display(description="Outcome")
+    def outcome_label(self, entry: AuditEntry) -> SafeString:
+        return display_for_label(entry.outcome, "–", OUTCOME_COLOURS)
+
+    @display(description="Priority")
+    def priority_label(self, entry: AuditEntry) -> SafeString:
+        return display_for_label(entry.priority, "–", PRIORITY_COLOURS)
 
     @display(description="Actor")
     def who(self, entry: AuditEntry) -> str:

@@ -29,7 +29,7 @@ def connect() -> None:
     the manager's method is replaced; why so: docs/decisions/0009-the-admin-log-is-followed-in-bulk-too.md.
     """
     post_save.connect(_on_saved, sender=LogEntry, dispatch_uid="audit.admin_log")
-    LogEntryManager.bulk_create = _bulk_create  # type: ignore[method-assign]
+    LogEntryManager.bulk_create = _bulk_create  # type: ignore[assignment]
 
 
 def _on_saved(instance: LogEntry, created: bool, raw: bool, using: str, **kwargs: Any) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from events.conf import settings
 from events.types import utcnow
@@ -79,5 +79,5 @@ def _claim(row: FailureWindow) -> FailureWindow:
     return evidence
 
 
-def _windows():  # type: ignore[no-untyped-def]
+def _windows() -> QuerySet[FailureWindow]:
     return FailureWindow.objects.using(settings().DATABASE)

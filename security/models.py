@@ -34,6 +34,7 @@ class FailureWindow(models.Model):
     class Meta:
         default_permissions = ("view",)
         ordering = ["-counted_at"]
+        verbose_name = verbose_name_plural = "failed logins"
         constraints = [models.UniqueConstraint(fields=["kind", "key"], name="security_one_window_a_key")]
 
     def __str__(self) -> str:

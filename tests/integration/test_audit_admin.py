@@ -217,7 +217,11 @@ def test_a_filter_offers_what_the_log_holds(client: Client, log: Any) -> None:
         "q=%00", "actor=%00", "action=a%00b", "outcome__exact=%00", "outcome__exact=nonsense", "nonsense=1", "id__exact=abc", "p=abc", "p=-1",
         "p=99999999999999999999", "o=99", "timestamp_from_0=never&timestamp_from_1=x", "address=%27",
         "timestamp_from_0=0001-01-01&timestamp_to_0=9999-12-31", "q=" + "x" * 5_000, "category=%F0%28",
-        "timestamp__gte=never", "ip_address__exact=abc", "resource__pk=1",
+        "timestamp__gte=never", "ip_address__exact=abc",
+        "ip_address=abc",
+        "data__iregex=(",
+        "event_type__iregex=(",
+        "timestamp__exact=never", "resource__pk=1",
     ],
 )  # fmt: skip
 def test_a_malformed_query_is_no_server_error(client: Client, log: Any, query: str) -> None:
