@@ -1,5 +1,12 @@
-"""Health: is the process alive (`/healthz`), can it do its work (`/readyz`)?"""
+"""The addresses of the health checks. The API's are in `events.api.urls`, the streams' in `events.delivery.routing`."""
 
-from django.urls import URLPattern
+from __future__ import annotations
 
-urlpatterns: list[URLPattern] = []
+from django.urls import path
+
+from events.health import healthz, readyz
+
+urlpatterns = [
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+]

@@ -33,9 +33,9 @@ class Command(BaseCommand):
         try:
             moment = None if days is None else utcnow() - timedelta(days=days)
         except (OverflowError, ValueError):
-            raise CommandError("older_than: is not a number of days") from None
+            raise CommandError("older-than: is not a number of days") from None
         if days is not None and days < 0:
-            raise CommandError("older_than: must not be negative")
+            raise CommandError("older-than: must not be negative")
         upto = retention.prunable(moment, keep or 0)
         if options["dry_run"]:
             self.stdout.write(f"{retention.count(upto)} events up to position {upto} would be deleted.")
