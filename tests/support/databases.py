@@ -31,7 +31,6 @@ class Databases:
     directory: Path
     server_url: str = ""
     accounts: dict[str, Account] = field(default_factory=dict)
-    _made: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         vendor = "postgresql" if self.server_url else "sqlite"
@@ -60,7 +59,6 @@ class Databases:
         else:
             name += ".sqlite3"
             shutil.copyfile(self.directory / self._template, self.directory / name)
-        self._made.append(name)
         return self.url(name)
 
     def url(self, name: str) -> str:
@@ -69,15 +67,14 @@ class Databases:
             return f"sqlite:///{self.directory / name}"
         return urlsplit(self.server_url)._replace(path=f"/{name}").geturl()
 
-    def drop_all(self) -> None:
-        """Drop the databases that were made here."""
-        for name in self._made:
-            if self.server_url:
-                self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-            else:
-                for file in self.directory.glob(f"{name}*"):
-                    file.unlink()
-        self._made.clear()
+    def drop(self, url: str) -> None:
+        """Drop a database that was made here."""
+        name = Path(urlsplit(url).path).name
+        if self.server_url:
+            self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        else:
+            for file in self.directory.glob(f"{name}*"):
+                file.unlink()
 
     def drop_template(self) -> None:
         """Drop the template. Only once all workers are done."""

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from tests.support.databases import base_environment
+from tests.support.databases import Databases, base_environment
 from tests.support.paths import ROOT, free_port
 from tests.support.remote import DjangoProcess
 from tests.support.seed import PASSWORD, Account
@@ -203,7 +203,7 @@ class Server:
 class Servers:
     """Starts servers, and ends them all. One for each test or module: the fixtures `serve` and `serve_module`."""
 
-    def __init__(self, databases: Any, directory: Path, static: Path, redis: Callable[[], str]) -> None:
+    def __init__(self, databases: Databases, directory: Path, static: Path, redis: Callable[[], str]) -> None:
         self._databases = databases
         self._directory = directory
         self._static = static
@@ -232,7 +232,8 @@ class Servers:
         """End them all. Fails if one of them logged an error or did not end."""
         for server in self._started:
             server.discard()
-        self._databases.drop_all()
+        for url in {server.env["DATABASE_URL"] for server in self._started}:
+            self._databases.drop(url)
         for server in self._started:
             print(f"--- {server.program} on {server.port} ---\n{server.log}")
         for server in self._started:
