@@ -123,8 +123,7 @@ async def test_failed_logins_notify_the_administrator_and_nobody_else(serve, vis
     site = serve()
     admin, alice = await visitors.console(site, "admin"), await visitors.console(site, "alice")
     for _ in range(5):
-        with site.sign_in("bob", "not this one"):
-            pass
+        site.sign_in("bob", "not this one").close()
     await expect(events(admin, "suspicious.brute_force").first).to_be_visible()
     await admin.wait_for_function("window.shownNotifications.length > 0")
     shown = await admin.evaluate("window.shownNotifications")
@@ -190,15 +189,31 @@ async def test_the_filter_shows_what_matches_the_pattern(site: Server, visitors:
     site.emit("report.ready", {"message": marker})
     site.emit("report.failed", {"message": marker})
     await expect(events(page, marker)).to_have_count(2)
-    await page.get_by_role("searchbox").fill("*.failed")
+    await page.get_by_label("Type or pattern").fill("*.failed")
     await expect(events(page, marker)).to_have_count(1)
     await expect(events(page, marker)).to_contain_text("report.failed")
 
 
-async def test_signing_out_elsewhere_ends_the_stream_and_says_so(site: Server, visitors: Visitors) -> None:
+async def test_a_page_whose_session_was_ended_elsewhere_offers_to_sign_in_again(site: Server, visitors: Visitors) -> None:
     visitors.errors_expected = True  # the page is told 401
     page = await visitors.console(site, "bob")
     other = await page.context.new_page()
     await other.goto("/")
     await other.get_by_role("button", name="Sign out").click()
+    await expect(other).to_have_url(f"{site.url}/accounts/login/")
+    await page.context.set_offline(True)
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "offline")
+    await page.context.set_offline(False)
     await expect(page.locator("#notice")).to_contain_text("signed out")
+    await expect(page.get_by_role("link", name="Sign in")).to_have_attribute("href", "/accounts/login/?next=%2F")
+
+
+async def test_markup_in_an_audit_entry_is_shown_as_text_in_the_admin(site: Server, visitors: Visitors, marker: str) -> None:
+    page = await visitors.window(site, "admin")
+    markup = "<script>window.attacked = true</script>"
+    site.emit("model.delete", {"resource_id": marker, "note": markup}, category="audit", correlation_id=markup)
+    await page.goto(f"/admin/audit/auditentry/?q={marker}")
+    assert await page.evaluate("window.attacked") is None
+    await page.locator("#result_list tbody a").first.click()
+    await expect(page.locator("#content")).to_contain_text(f'"note": "{markup}"')
+    assert await page.evaluate("window.attacked") is None
