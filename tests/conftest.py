@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connections
 
 from tests.support import services
-from tests.support.databases import Databases, base_environment
+from tests.support.databases import Databases, base_environment, drop_template
 from tests.support.paths import ROOT, locked
 from tests.support.server import Servers
 
@@ -42,6 +42,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = [item for item in items if uses_database(item)]
         config.hook.pytest_deselected(items=[item for item in items if not uses_database(item)])
         items[:] = chosen
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Once all workers are done, their template goes."""
+    factory = getattr(config, "_tmp_path_factory", None)
+    if "PYTEST_XDIST_WORKER" in os.environ or factory is None or factory._basetemp is None:
+        return
+    if connections["default"].vendor == "postgresql" and (url := services.running_postgresql()):
+        drop_template(factory.getbasetemp(), url)
 
 
 def uses_database(item: pytest.Item) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -24,6 +25,17 @@ def base_environment() -> dict[str, str]:
     return env | {"SECRET_KEY": SECRET_KEY, "PYTHONUNBUFFERED": "1"}
 
 
+def template_name(directory: Path) -> str:
+    """The PostgreSQL template of the run whose shared directory this is."""
+    return f"events_template_{hashlib.sha256(str(directory).encode()).hexdigest()[:12]}"
+
+
+def drop_template(directory: Path, server_url: str) -> None:
+    """Drop the PostgreSQL template of a run, if it made one."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(template_name(directory))))
+
+
 @dataclass
 class Databases:
     """Makes databases of one kind. `directory` is shared by all workers of the run, `server_url` is a PostgreSQL or "" for SQLite."""
@@ -35,7 +47,7 @@ class Databases:
     def __post_init__(self) -> None:
         vendor = "postgresql" if self.server_url else "sqlite"
         seeded = self.directory / f"accounts-{vendor}.json"
-        self._template = f"events_template_{self.directory.name}".replace("-", "_") if self.server_url else "template.sqlite3"
+        self._template = template_name(self.directory) if self.server_url else "template.sqlite3"
         with locked(self.directory / f"{vendor}.lock"):
             if not seeded.exists():
                 self._make_template(seeded)
@@ -75,11 +87,6 @@ class Databases:
         else:
             for file in self.directory.glob(f"{name}*"):
                 file.unlink()
-
-    def drop_template(self) -> None:
-        """Drop the template. Only once all workers are done."""
-        if self.server_url:
-            self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self._template)))
 
     def _execute(self, statement: sql.Composed) -> None:
         with psycopg.connect(self.server_url, autocommit=True) as connection:
