@@ -60,7 +60,8 @@ class Publisher:
         self._listeners: list[Callable[[Batch], None]] = []
         self._doorbell = Doorbell()
         self._reset()
-        os.register_at_fork(after_in_child=self._reset)
+        # SQLite must not be open when a process forks, and threads are not copied: work goes on in both once there is some.
+        os.register_at_fork(before=self.stop, after_in_parent=self._resume, after_in_child=self._reset)
 
     def _reset(self) -> None:
         self._queue: deque[Ticket] = deque()
@@ -110,6 +111,10 @@ class Publisher:
         self._doorbell.stop()
         self._stopping = False
 
+    def _resume(self) -> None:
+        if self._listeners or self._outbox_committed:
+            self._wake()
+
     def _wake(self) -> None:
         with self._changed:
             self._wake_locked()
@@ -134,7 +139,7 @@ class Publisher:
         connections.close_all()
         with self._changed:
             self._thread = None
-            if self._queue:
+            if self._queue or self._outbox_committed:
                 self._wake_locked()
 
     def _next_work(self, next_poll: float) -> tuple[list[Ticket], bool, bool]:

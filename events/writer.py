@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
 from functools import partial
@@ -33,6 +34,10 @@ class Writer:
     def __init__(self, write_to_emitters: Write) -> None:
         self._write_to_emitters = write_to_emitters
         self.publisher = Publisher(self._store)
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
         self._handler_pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="events-handlers")
         self._handling: set[concurrent.futures.Future[None]] = set()
 

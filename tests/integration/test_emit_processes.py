@@ -84,27 +84,34 @@ with transaction.atomic():
     assert sorted(event_type for _, event_type in rows) == ["auth.login_failure", "auth.login_failure", "process.ended"]
 
 
-def test_a_process_that_forks_emits_in_both(env: dict[str, str]) -> None:
-    # As a server does that loads the project and then forks its workers; here the publisher's thread runs already.
+def test_a_process_that_forks_emits_in_all_of_them(env: dict[str, str]) -> None:
+    # As a server does that loads the project and then forks its workers; here the publisher and the pool for handlers run already.
     code = """
-assert events.emit("parent.before")
-connections.close_all()
-child = os.fork()
-if child == 0:
-    ok = all([events.emit("child.emitted") for _ in range(10)])
-    with transaction.atomic():
-        ok = events.emit("child.committed") and ok
-    events.unified_event_manager.shutdown()
-    os._exit(0 if ok else 1)
-assert all([events.emit("parent.emitted") for _ in range(10)])
-_, status = os.waitpid(child, 0)
-assert os.waitstatus_to_exitcode(status) == 0, status
+with transaction.atomic():
+    events.emit("auth.login_failure", category="security")
+children = []
+for number in range(8):
+    assert events.emit("parent.emitted")
+    connections.close_all()
+    child = os.fork()
+    if child == 0:
+        heard = []
+        events.event_router.add_category_handler("security", heard.append, after_commit=True)
+        ok = all([events.emit("child.emitted") for _ in range(5)])
+        with transaction.atomic():
+            ok = events.emit("child.committed") and events.emit("auth.logout", category="security") and ok
+        events.unified_event_manager.shutdown()
+        os._exit(0 if ok and len(heard) == 1 else 1)
+    children.append(child)
+for child in children:
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, status
 """
     assert run(code, env) == 0
     with DjangoProcess(env) as other:
         rows = other.run(POSITIONS)
-    assert [position for position, _ in rows] == list(range(1, 23))
-    assert sum(event_type.startswith("child.") for _, event_type in rows) == 11
+    assert [position for position, _ in rows] == list(range(1, 2 + 8 * (1 + 5 + 1 + 2) + 1))
+    assert sum(event_type == "child.emitted" for _, event_type in rows) == 40
 
 
 def test_two_processes_that_emit_at_once_share_one_sequence(env: dict[str, str]) -> None:

@@ -92,14 +92,27 @@ def test_text_that_only_looks_like_an_escaped_nul_is_fine() -> None:
     assert body_of({"k": "\\u0000"})["data"] == {"k": "\\u0000"}
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "\ud800", {"\udfff": 1}, {1, 2}, frozenset(), object(), b"bytes", 2**64, -(2**63) - 1, 1j, timedelta(1),
-        {1: "integer key"}, {None: 1}, lambda: None, Exception("x"), range(3), iter([]),
-    ],
-    ids=lambda value: type(value).__name__,
-)  # fmt: skip
+NO_JSON = {
+    "a lone surrogate": "\ud800",
+    "a lone surrogate as a key": {"\udfff": 1},
+    "a set": {1, 2},
+    "a frozenset": frozenset(),
+    "an object": object(),
+    "bytes": b"bytes",
+    "an integer over 64 bits": 2**64,
+    "a negative integer over 64 bits": -(2**63) - 1,
+    "a complex number": 1j,
+    "a duration": timedelta(1),
+    "an integer as a key": {1: "integer key"},
+    "none as a key": {None: 1},
+    "a function": lambda: None,
+    "an exception": Exception("x"),
+    "a range": range(3),
+    "an iterator": iter([]),
+}
+
+
+@pytest.mark.parametrize("value", list(NO_JSON.values()), ids=list(NO_JSON))
 @pytest.mark.parametrize("field", ["data", "metadata"])
 def test_what_has_no_json_form_is_refused_and_the_field_is_named(value: Any, field: str) -> None:
     error = refused(**{field: {"value": value}})
