@@ -55,11 +55,15 @@ class EventsSettings(AppSettings):
     DATABASE: str = Field("default", description="The database alias of the journal.")
     WRITE_TIMEOUT: float = Field(10.0, gt=0, description="Seconds that `emit` waits for its event to be written.")
     WRITE_QUEUE_MAXSIZE: int = Field(
-        10_000, ge=1, description="Events that may wait for the publisher before LOW ones are shed; at twice as many NORMAL ones are."
+        10_000,
+        ge=1,
+        description="Events that may wait for the publisher before LOW ones are shed; at twice as many NORMAL ones are.",
     )
     POLL_INTERVAL: float = Field(1.0, gt=0, le=60, description="Seconds between looks at the journal for what no doorbell told.")
     CHANNEL_LAYER: str = Field("default", description="The channel layer that carries the doorbell to other processes.")
-    SSE_QUEUE_MAXSIZE: int = Field(100, ge=1, description="Batches of events that may wait for one client before it must reconnect.")
+    SSE_QUEUE_MAXSIZE: int = Field(
+        100, ge=1, description="Batches of events that may wait for one client before it must reconnect."
+    )
     SSE_QUEUE_MAXBYTES: int = Field(1_048_576, ge=65_536, description="Bytes that may wait for one client.")
     SSE_MAX_CONNECTIONS_PER_USER: int = Field(5, ge=1, description="Streams that one user may have open, in one server process.")
     SSE_KEEPALIVE_TIMEOUT: float = Field(30.0, gt=0, description="Seconds without an event before a heartbeat.")

@@ -76,7 +76,7 @@ class RequestContext(Context):
     async def acurrent_actor(self) -> Actor | None:
         user = getattr(self.request, "user", None)
         if self.actor is None and isinstance(user, LazyObject) and user._wrapped is empty:
-            return user_actor(await cast(Any, self.request).auser())
+            return user_actor(await cast("Any", self.request).auser())
         return self.current_actor()
 
     def current_session(self) -> str | None:
@@ -221,11 +221,12 @@ class EventContextMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
-        if iscoroutinefunction(get_response):
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if iscoroutinefunction(self):
+        if self.is_async:
             return self._acall(request)
         with use_context(request_context(request)) as context:
             return _labelled(self.get_response(request), context)

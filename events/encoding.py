@@ -25,25 +25,36 @@ def encode(event: UnifiedEvent, limit: int, keep_private: bool) -> tuple[str, st
     JSON (dates, UUIDs and decimals are written as text), hold NUL, or where the whole is over `limit` bytes.
     """
     metadata = event.metadata
-    private = {} if keep_private else {name: metadata[name] for name in PRIVATE_METADATA if name in metadata}
+    private: dict[str, Any] = {} if keep_private else {name: metadata[name] for name in PRIVATE_METADATA if name in metadata}
     public = {name: value for name, value in metadata.items() if name not in private} if private else metadata
-    body = b"".join((
-        _dumps("id", {
-            "id": event.id,
-            "type": event.event_type,
-            "category": str(event.category),
-            "priority": str(event.priority),
-        })[:-1],
-        b',"data":', _dumps("data", event.data),
-        b',"metadata":', _dumps("metadata", public), b",",
-        _dumps("timestamp", {
-            "user_id": event.user_id,
-            "session_id": event.session_id,
-            "correlation_id": event.correlation_id,
-            "source_system": event.source_system,
-            "timestamp": event.timestamp,
-        })[1:],
-    ))
+    body = b"".join(
+        (
+            _dumps(
+                "id",
+                {
+                    "id": event.id,
+                    "type": event.event_type,
+                    "category": str(event.category),
+                    "priority": str(event.priority),
+                },
+            )[:-1],
+            b',"data":',
+            _dumps("data", event.data),
+            b',"metadata":',
+            _dumps("metadata", public),
+            b",",
+            _dumps(
+                "timestamp",
+                {
+                    "user_id": event.user_id,
+                    "session_id": event.session_id,
+                    "correlation_id": event.correlation_id,
+                    "source_system": event.source_system,
+                    "timestamp": event.timestamp,
+                },
+            )[1:],
+        )
+    )
     if len(body) > limit:
         field = "data" if len(_dumps("data", event.data)) * 2 > len(body) else "metadata"
         raise InvalidEvent(field, f"too large: the event has {len(body)} bytes as JSON, {limit} are allowed")

@@ -57,3 +57,6 @@ class JournalHead(models.Model):
     class Meta:
         db_table = "events_journal_head"
         constraints = [models.CheckConstraint(condition=Q(id=1), name="events_one_head")]
+
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.position}"

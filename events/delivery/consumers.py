@@ -52,7 +52,7 @@ class Refusal(Exception):
 class StreamConsumer(AsyncConsumer):
     """What both have in common. The hub writes past the consumer, which only waits for the end of the connection."""
 
-    channel_layer_alias = None  # type: ignore[assignment]  # a stream needs no channel of its own: the hub listens for all
+    channel_layer_alias = None  # a stream needs no channel of its own: the hub listens for all
     client: Client | None = None
     hub: Hub
 

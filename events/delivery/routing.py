@@ -29,12 +29,12 @@ def with_events(django_application: Application, websocket_urlpatterns: Sequence
         [
             path(WEBSOCKET_PATH, WebSocketConsumer.as_asgi()),
             *websocket_urlpatterns,
-            re_path("", _no_such_socket),
+            re_path("", _no_such_socket),  # type: ignore[arg-type]  # Channels routes to ASGI applications with it
         ]
     )
     return ProtocolTypeRouter(
         {
-            "http": URLRouter([path(STREAM_PATH, stream), re_path("", django_application)]),
+            "http": URLRouter([path(STREAM_PATH, stream), re_path("", django_application)]),  # type: ignore[arg-type]
             "websocket": same_origin(authenticated(ScopeContextMiddleware(sockets))),
             "lifespan": lifespan,
         }

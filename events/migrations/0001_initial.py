@@ -4,48 +4,73 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='JournalEntry',
+            name="JournalEntry",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('position', models.BigIntegerField(null=True, unique=True)),
-                ('event_id', models.CharField(max_length=64)),
-                ('event_type', models.CharField(max_length=100, verbose_name='type')),
-                ('category', models.CharField(choices=[('realtime', 'Realtime'), ('security', 'Security'), ('audit', 'Audit'), ('monitoring', 'Monitoring'), ('streaming', 'Streaming'), ('analytics', 'Analytics'), ('workflow', 'Workflow')], max_length=16)),
-                ('priority', models.CharField(choices=[('low', 'Low'), ('normal', 'Normal'), ('high', 'High'), ('critical', 'Critical')], max_length=16)),
-                ('audience', models.CharField(max_length=136)),
-                ('user_id', models.CharField(max_length=128, null=True)),
-                ('correlation_id', models.CharField(max_length=128, null=True)),
-                ('timestamp', models.DateTimeField()),
-                ('body', models.TextField()),
-                ('private', models.TextField(blank=True)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("position", models.BigIntegerField(null=True, unique=True)),
+                ("event_id", models.CharField(max_length=64)),
+                ("event_type", models.CharField(max_length=100, verbose_name="type")),
+                (
+                    "category",
+                    models.CharField(
+                        choices=[
+                            ("realtime", "Realtime"),
+                            ("security", "Security"),
+                            ("audit", "Audit"),
+                            ("monitoring", "Monitoring"),
+                            ("streaming", "Streaming"),
+                            ("analytics", "Analytics"),
+                            ("workflow", "Workflow"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "priority",
+                    models.CharField(
+                        choices=[("low", "Low"), ("normal", "Normal"), ("high", "High"), ("critical", "Critical")], max_length=16
+                    ),
+                ),
+                ("audience", models.CharField(max_length=136)),
+                ("user_id", models.CharField(max_length=128, null=True)),
+                ("correlation_id", models.CharField(max_length=128, null=True)),
+                ("timestamp", models.DateTimeField()),
+                ("body", models.TextField()),
+                ("private", models.TextField(blank=True)),
             ],
             options={
-                'verbose_name': 'event',
-                'db_table': 'events_journal',
-                'ordering': ['-position'],
-                'permissions': [('view_analytics_events', 'Can view analytics events'), ('view_audit_events', 'Can view audit events'), ('view_monitoring_events', 'Can view monitoring events'), ('view_security_events', 'Can view security events')],
-                'indexes': [models.Index(condition=models.Q(('position__isnull', True)), fields=['id'], name='events_outbox'), models.Index(fields=['timestamp'], name='events_timestamp')],
+                "verbose_name": "event",
+                "db_table": "events_journal",
+                "ordering": ["-position"],
+                "permissions": [
+                    ("view_analytics_events", "Can view analytics events"),
+                    ("view_audit_events", "Can view audit events"),
+                    ("view_monitoring_events", "Can view monitoring events"),
+                    ("view_security_events", "Can view security events"),
+                ],
+                "indexes": [
+                    models.Index(condition=models.Q(("position__isnull", True)), fields=["id"], name="events_outbox"),
+                    models.Index(fields=["timestamp"], name="events_timestamp"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='JournalHead',
+            name="JournalHead",
             fields=[
-                ('id', models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
-                ('epoch', models.CharField(max_length=16)),
-                ('position', models.BigIntegerField(default=0)),
-                ('pruned', models.BigIntegerField(default=0)),
+                ("id", models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ("epoch", models.CharField(max_length=16)),
+                ("position", models.BigIntegerField(default=0)),
+                ("pruned", models.BigIntegerField(default=0)),
             ],
             options={
-                'db_table': 'events_journal_head',
-                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='events_one_head')],
+                "db_table": "events_journal_head",
+                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="events_one_head")],
             },
         ),
     ]
