@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.staticfiles import finders
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils.html import escape
+from django.views.defaults import server_error
 
 import events
 from chatter_site.demo import history
@@ -122,8 +123,10 @@ def test_every_category_has_a_colour() -> None:
         assert f"[data-category={category}]" in styles
 
 
-def test_only_staff_get_the_form_that_emits(alice: User, admin: User) -> None:
+def test_only_staff_who_may_emit_get_the_form_that_does(alice: User, admin: User) -> None:
+    sam = User.objects.create_user("sam", is_staff=True)
     assert 'id="emit"' not in page_of(alice)
+    assert 'id="emit"' not in page_of(sam)
     assert 'id="emit"' in page_of(admin)
 
 
@@ -181,3 +184,12 @@ def test_an_error_has_a_page_in_style(alice: User, monkeypatch: pytest.MonkeyPat
     response = client.get("/")
     assert response.status_code == 500
     assert "Something went wrong" in response.content.decode()
+
+
+def test_the_error_page_does_not_need_the_manifest_whose_absence_may_be_the_error(settings: Any) -> None:
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"}
+    }
+    settings.STATIC_ROOT = "/nonexistent"
+    page = server_error(RequestFactory().get("/")).content.decode()
+    assert 'href="/static/site.css"' in page
