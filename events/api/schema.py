@@ -135,6 +135,7 @@ def error(description: str) -> OpenApiResponse:
     return OpenApiResponse(Refusal, description)
 
 
+FOUND = OpenApiResponse(EventItem, "The event.", [OpenApiExample("An event", EVENT, response_only=True)])
 PAGE = OpenApiResponse(
     EventPage,
     "A page.",
@@ -149,6 +150,32 @@ INVALID = OpenApiResponse(
         OpenApiExample(
             "The third event of a list",
             {"error": "invalid", **PROBLEM, "errors": [{"index": 2, **PROBLEM}]},
+            response_only=True,
+        )
+    ],
+)
+BY_CATEGORY = dict.fromkeys(map(str, EventCategory), 0) | {"realtime": 3}
+BY_PRIORITY = dict.fromkeys(map(str, EventPriority), 0) | {"normal": 3}
+BY_TYPE = {"document.uploaded": 3}
+ERRORS = dict.fromkeys(("errors", "dropped", "invalid", "handler_errors", "write_errors", "doorbell_errors", "hub_errors"), 0)
+COUNTS = {"by_category": BY_CATEGORY, "by_priority": BY_PRIORITY, "by_type": BY_TYPE}
+COUNTERS = OpenApiResponse(
+    Counters,
+    "The counters.",
+    [
+        OpenApiExample(
+            "Three uploads",
+            {"processed": 3, "derived": 0, **COUNTS, "connections": 2, **ERRORS}
+            | {
+                "journal": {
+                    "epoch": "3f9c2a7d51e0",
+                    "position": 42,
+                    "pruned": 0,
+                    "outbox": 0,
+                    "oldest": EVENT["timestamp"],
+                    "last_24_hours": {"total": 3, **COUNTS},
+                }
+            },
             response_only=True,
         )
     ],

@@ -75,7 +75,7 @@ class Event(APIView):
         operation_id="get_event",
         summary="One event",
         description="404 if there is none, if you may not see it, or if it is not published yet.",
-        responses={200: schema.EventItem, 401: schema.UNAUTHENTICATED, 404: schema.error("There is no such event for you.")},
+        responses={200: schema.FOUND, 401: schema.UNAUTHENTICATED, 404: schema.error("There is no such event for you.")},
     )
     def get(self, request: Request, event_id: str) -> Response:
         if not event_id.isprintable():  # PostgreSQL refuses to look for NUL
@@ -96,7 +96,7 @@ class Stats(APIView):
         operation_id="get_stats",
         summary="Counters",
         description="Of the process that answers, since it started; `journal` tells of all processes, from the database. For staff.",
-        responses={200: schema.Counters, 401: schema.UNAUTHENTICATED, 403: schema.FORBIDDEN},
+        responses={200: schema.COUNTERS, 401: schema.UNAUTHENTICATED, 403: schema.FORBIDDEN},
     )
     def get(self, request: Request) -> Response:
         return Response(stats.snapshot() | {"journal": journal_totals()})

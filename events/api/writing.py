@@ -8,7 +8,7 @@ from events.api.base import Invalid, Problem
 from events.exceptions import InvalidEvent
 from events.manager import unified_event_manager
 from events.router import Prepared
-from events.types import EventCategory, create_event
+from events.types import EventCategory, check_type, create_event
 
 MAX_EVENTS = 1_000
 FIELDS = ("type", "category", "priority", "data", "metadata", "user_id", "correlation_id", "source_system")
@@ -35,8 +35,7 @@ def prepare_events(body: Any) -> list[Prepared]:
         try:
             prepared.append(_prepare(item))
         except InvalidEvent as error:
-            field = "type" if error.field == "event_type" else error.field
-            problems.append(Problem(field, error.reason, index if numbered else None))
+            problems.append(Problem(error.field, error.reason, index if numbered else None))
     if problems:
         raise Invalid(problems)
     return prepared
@@ -59,5 +58,6 @@ def _prepare(item: Any) -> Prepared:
     forged = sorted(metadata.keys() & SERVER_METADATA) if isinstance(metadata, dict) else []
     if forged:
         raise InvalidEvent("metadata", f"{', '.join(forged)} can't be set by a client")
-    event = create_event(values.pop("category", EventCategory.REALTIME), values.pop("type"), values.pop("data", None), **values)
-    return unified_event_manager.prepare(event)
+    category, event_type, data = values.pop("category", EventCategory.REALTIME), values.pop("type"), values.pop("data", None)
+    check_type(event_type, "type")
+    return unified_event_manager.prepare(create_event(category, event_type, data, **values))
