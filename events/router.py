@@ -234,11 +234,7 @@ class EventRouter:
 
 def _make_plan(registrations: Sequence[Registration]) -> Plan:
     def of(is_async: bool, after_commit: bool) -> tuple[Handler, ...]:
-        return tuple(
-            r.handler
-            for r in registrations
-            if r.after_commit is after_commit and _is_async(r.handler) is is_async
-        )
+        return tuple(r.handler for r in registrations if r.after_commit is after_commit and _is_async(r.handler) is is_async)
 
     return Plan(of(False, False), of(True, False), of(False, True), of(True, True))
 
@@ -268,7 +264,9 @@ def call_isolated(function: Callable[..., Any], **arguments: Any) -> Any:
         return None
 
 
-def _call_all(handlers: Sequence[Handler], event: UnifiedEvent, adapt: Callable[[Any], Handler] = lambda handler: handler) -> None:
+def _call_all(
+    handlers: Sequence[Handler], event: UnifiedEvent, adapt: Callable[[Any], Handler] = lambda handler: handler
+) -> None:
     for handler in handlers:
         try:
             with _savepoint():
