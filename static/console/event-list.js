@@ -100,7 +100,7 @@ export class EventList {
     const button = element('held');
     button.hidden = this.#heldTotal === 0;
     button.textContent = `${this.#heldTotal} new`;
-    button.setAttribute('aria-label', `Show ${this.#heldTotal} new events`);
+    button.setAttribute('aria-label', `Show ${this.#heldTotal} new ${this.#heldTotal === 1 ? 'event' : 'events'}`);
   }
 
   #showCount() {

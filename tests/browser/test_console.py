@@ -180,7 +180,7 @@ async def test_a_paused_list_holds_what_arrives_until_it_goes_on(site: Server, v
     page = await visitors.console(site, "alice")
     await page.get_by_role("button", name="Pause").click()
     site.emit("report.ready", {"message": marker})
-    await page.get_by_role("button", name="Show 1 new events").click()
+    await page.get_by_role("button", name="Show 1 new event").click()
     await expect(events(page, marker)).to_have_count(1)
 
 
