@@ -21,8 +21,9 @@ STYLES = {
 def as_line(record: Record) -> Text:
     """Time, priority, category, type, user and data. Nothing in it can steer a terminal."""
     parts = orjson.loads(record.body)
-    line = Text(timezone.localtime(record.timestamp).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3], style="dim")
-    line.append(" ").append(f"{record.priority:8}", style=STYLES[EventPriority(record.priority)])
+    moment = timezone.localtime(record.timestamp).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    line = Text().append(moment, style="dim").append(" ")
+    line.append(f"{record.priority:8}", style=STYLES[EventPriority(record.priority)])
     line.append(f" {record.category:10} ").append(record.event_type, style="bold")
     if record.user_id is not None:
         line.append(f" user={_printable(record.user_id)}", style="cyan")

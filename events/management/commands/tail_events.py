@@ -21,6 +21,13 @@ from events.selection import Selection
 PAGE_SIZE = 500
 
 
+class Lines(Console):
+    """Writes lines. A closed pipe is the caller's business."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class Command(BaseCommand):
     """`tail_events --types 'document.*' --since 10`. Runs until Ctrl-C, or until `--limit` events were shown."""
 
@@ -38,7 +45,7 @@ class Command(BaseCommand):
             if (options[name] or 0) < 0:
                 raise CommandError(f"{name}: must not be negative")
         file = cast("IO[str]", self.stdout)
-        console = Console(file=file, no_color=options["no_color"], force_terminal=options["force_color"] or None, highlight=False)
+        console = Lines(file=file, no_color=options["no_color"], force_terminal=options["force_color"] or None, highlight=False)
         try:
             for number, (epoch, record) in enumerate(self._follow(selection, options["since"]), 1):
                 if options["json"]:
