@@ -17,7 +17,9 @@ from audit import signals
 from audit.models import AuditEntry
 from events.testing import wait_published
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
+# For what is about commits, or runs in another thread: its test has no transaction around it.
+commits = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
@@ -37,6 +39,7 @@ def entries() -> list[AuditEntry]:
     return list(AuditEntry.objects.filter(event_type__startswith="admin.").order_by("id"))
 
 
+@commits
 def test_an_addition_is_audited_with_who_what_and_from_where(client: Client, admin: User) -> None:
     assert client.post(reverse("admin:auth_group_add"), {"name": "Editors"}).status_code == 302
     group = Group.objects.get()
@@ -62,6 +65,7 @@ def test_a_deletion_is_told_at_once(client: Client) -> None:
     assert (entry.action, entry.outcome, entry.priority) == ("delete", "success", "high")
 
 
+@commits
 @pytest.mark.parametrize("number", [1, 2, 25])
 def test_the_bulk_delete_action_is_audited_object_by_object(client: Client, number: int) -> None:
     groups = [Group.objects.create(name=f"Group {n}") for n in range(number)]
@@ -74,6 +78,7 @@ def test_the_bulk_delete_action_is_audited_object_by_object(client: Client, numb
     assert len({entry.correlation_id for entry in entries()}) == 1
 
 
+@commits
 def test_a_bulk_deletion_logged_before_it_is_tried_claims_no_success(client: Client) -> None:
     groups = [Group.objects.create(name=f"Group {n}") for n in range(2)]
     selection = {"action": "delete_selected", "_selected_action": [group.pk for group in groups], "post": "yes"}
@@ -81,6 +86,7 @@ def test_a_bulk_deletion_logged_before_it_is_tried_claims_no_success(client: Cli
     assert {entry.outcome for entry in entries()} == {"unknown"}
 
 
+@commits
 def test_a_bulk_deletion_in_a_transaction_vanishes_with_it(admin: User) -> None:
     groups = [Group.objects.create(name=f"Group {n}") for n in range(3)]
     with transaction.atomic():

@@ -19,13 +19,16 @@ from events.context import request_context, use_context
 from events.models import JournalEntry
 from events.testing import wait_published
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
+# For what is about commits, or runs in another thread: its test has no transaction around it.
+commits = pytest.mark.django_db(transaction=True)
 
 
 def emit(event_type: str = "provider.delete", data: dict[str, Any] | None = None, **fields: Any) -> bool:
     return events.emit(event_type, data, category=EventCategory.AUDIT, **fields)
 
 
+@commits
 def test_an_audit_event_becomes_one_entry() -> None:
     event = create_audit_event(
         "provider.delete",
@@ -52,6 +55,7 @@ def test_an_entry_says_who_did_it_and_from_where() -> None:
     assert (entry.ip_address, entry.user_agent, entry.correlation_id) == ("203.0.113.9", "Probe/1", "c-9")
 
 
+@commits
 def test_a_change_that_is_rolled_back_leaves_no_entry() -> None:
     with transaction.atomic():
         User.objects.create_user("alice")
@@ -63,6 +67,7 @@ def test_a_change_that_is_rolled_back_leaves_no_entry() -> None:
     assert not JournalEntry.objects.exists()
 
 
+@commits
 def test_a_savepoint_that_is_rolled_back_takes_its_entry_with_it_and_no_other() -> None:
     with transaction.atomic():
         emit("user.created")
@@ -73,6 +78,7 @@ def test_a_savepoint_that_is_rolled_back_takes_its_entry_with_it_and_no_other() 
     assert list(AuditEntry.objects.order_by("id").values_list("event_type", flat=True)) == ["user.created", "user.activated"]
 
 
+@commits
 def test_a_login_failure_stays_when_the_transaction_is_rolled_back() -> None:
     with transaction.atomic():
         events.emit("auth.login_failure", {"ip": "203.0.113.9"}, category="security")
@@ -83,6 +89,7 @@ def test_a_login_failure_stays_when_the_transaction_is_rolled_back() -> None:
     assert (entry.event_type, entry.source_category) == ("auth.login_failure", "security")
 
 
+@commits
 async def test_a_security_event_has_one_audit_entry_derived_from_it() -> None:
     await emit_security_event("token.reused", {"outcome": "denied"}, priority=EventPriority.HIGH)
     entry = await AuditEntry.objects.aget()
@@ -114,6 +121,7 @@ def test_hostile_metadata_does_not_stop_the_write(metadata: dict[str, Any]) -> N
     assert {name: entry.metadata[name] for name in metadata} == metadata
 
 
+@commits
 def test_an_entry_that_cannot_be_written_takes_its_event_along() -> None:
     class Broken:
         def write(self, events_: Any) -> None:
@@ -125,6 +133,7 @@ def test_an_entry_that_cannot_be_written_takes_its_event_along() -> None:
     assert not JournalEntry.objects.exists()
 
 
+@commits
 async def test_a_deletion_is_audited_and_told_to_the_staff_at_once() -> None:
     assert await emit_resource_audit(
         action="delete", resource_type="model", resource_id="model_123", success=True, user_id="admin_456"
@@ -136,6 +145,7 @@ async def test_a_deletion_is_audited_and_told_to_the_staff_at_once() -> None:
     assert (realtime.event_type, realtime.audience) == ("model.delete", "staff:audit")
 
 
+@commits
 async def test_an_ordinary_operation_is_audited_without_an_alert() -> None:
     await emit_resource_audit("update", "model", 5, False, details={"field": "name"}, error_message="no such name")
     entry = await AuditEntry.objects.aget()
@@ -144,6 +154,7 @@ async def test_an_ordinary_operation_is_audited_without_an_alert() -> None:
     assert not await JournalEntry.objects.filter(category="realtime").aexists()
 
 
+@commits
 async def test_which_operations_are_critical_is_a_setting(settings: Any) -> None:
     settings.AUDIT = {"CRITICAL_ACTIONS": ["export"]}
     await emit_resource_audit("export", "model", "m", True)
@@ -151,12 +162,14 @@ async def test_which_operations_are_critical_is_a_setting(settings: Any) -> None
     assert [entry.priority async for entry in AuditEntry.objects.order_by("id")] == ["high", "normal"]
 
 
+@commits
 async def test_the_caller_may_say_another_priority_and_more_metadata() -> None:
     await emit_resource_audit("delete", "model", "m", True, priority="low", metadata={"ticket": "T-1"}, correlation_id="c-2")
     entry = await AuditEntry.objects.aget()
     assert (entry.priority, entry.metadata["ticket"], entry.correlation_id) == ("low", "T-1", "c-2")
 
 
+@commits
 async def test_an_authentication_audit_states_how_it_went() -> None:
     await emit_authentication_audit("password_change", True, "user_1", ip_address="203.0.113.9", user_agent="Probe/1")
     await emit_authentication_audit("password_change", success=False, user_id="user_1")
@@ -168,6 +181,7 @@ async def test_an_authentication_audit_states_how_it_went() -> None:
     assert (open_.outcome, open_.priority) == ("unknown", "normal")
 
 
+@commits
 async def test_a_security_audit_guesses_no_outcome() -> None:
     await emit_security_audit("key_rotated", user_id="admin_1", ip_address="203.0.113.9", details={"key": "k1"})
     entry = await AuditEntry.objects.aget()
@@ -175,6 +189,7 @@ async def test_a_security_audit_guesses_no_outcome() -> None:
     assert not await JournalEntry.objects.filter(category="security").aexists()
 
 
+@commits
 async def test_the_callers_dictionaries_stay_as_they_are() -> None:
     details, metadata = {"reason": {"code": 5}}, {"ticket": "T-1"}
     kept = copy.deepcopy((details, metadata))
@@ -185,6 +200,7 @@ async def test_the_callers_dictionaries_stay_as_they_are() -> None:
     assert await AuditEntry.objects.acount() == 3
 
 
+@commits
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
@@ -202,6 +218,7 @@ async def test_bad_input_is_refused_by_the_name_of_its_field(settings: Any, argu
     assert not await AuditEntry.objects.aexists()
 
 
+@commits
 async def test_a_deleted_user_keeps_their_name_in_the_log() -> None:
     user = await User.objects.acreate_user("alice")
     actor = {"type": "user", "id": str(user.pk), "label": "alice"}

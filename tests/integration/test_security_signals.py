@@ -19,7 +19,9 @@ from events.testing import wait_published
 from security import signals
 from security.accounts import username_hash
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
+# For what is about commits, or runs in another thread: its test has no transaction around it.
+commits = pytest.mark.django_db(transaction=True)
 
 PASSWORD = "correct horse battery staple"
 
@@ -49,6 +51,7 @@ def everything_stored() -> str:
     )
 
 
+@commits
 def test_a_login_says_who_and_from_where(client: Client, alice: User) -> None:
     assert attempt(client, "alice", PASSWORD) == 302
     found = entry("auth.login_success")
@@ -71,6 +74,7 @@ def test_a_logout_of_nobody_is_no_event(client: Client) -> None:
     assert not JournalEntry.objects.exists()
 
 
+@commits
 def test_a_failure_for_an_account_names_it_and_is_urgent(client: Client, alice: User) -> None:
     assert attempt(client, "alice") == 200
     found = entry("auth.login_failure")
@@ -108,6 +112,7 @@ def test_a_hostile_username_is_told_as_a_failure_like_any_other(username: str, s
     assert stats.snapshot()["errors"] == 0
 
 
+@commits
 @pytest.mark.parametrize("username", [name for name in HOSTILE if "\ud800" not in name], ids=lambda name: ascii(name)[:20])
 def test_a_hostile_username_in_a_form_is_no_server_error(client: Client, username: str, settings: Any) -> None:
     settings.EVENTS = {"RAISE_INVALID": True}
@@ -123,6 +128,7 @@ def test_credentials_of_any_form_are_told(credentials: dict[str, Any]) -> None:
     assert entry("auth.login_failure").outcome == "failure"
 
 
+@commits
 def test_signals_without_a_request_are_told(alice: User) -> None:
     assert authenticate(username="alice", password="wrong") is None
     user_logged_in.send(sender=User, request=None, user=alice)
@@ -140,6 +146,7 @@ def test_the_address_is_known_without_the_middleware_too(alice: User) -> None:
     assert entry("auth.login_failure").ip_address == "203.0.113.9"
 
 
+@commits
 async def test_async_sign_in_is_told() -> None:
     alice = await User.objects.acreate_user("alice", password=PASSWORD)
     assert await aauthenticate(username="alice", password="wrong") is None
@@ -154,6 +161,7 @@ def test_connecting_again_tells_nothing_twice(client: Client, alice: User) -> No
     assert AuditEntry.objects.count() == 1
 
 
+@commits
 def test_a_failure_in_a_request_that_is_rolled_back_is_kept(alice: User) -> None:
     with transaction.atomic():
         authenticate(username="alice", password="wrong")
@@ -162,6 +170,7 @@ def test_a_failure_in_a_request_that_is_rolled_back_is_kept(alice: User) -> None
     assert entry("auth.login_failure").user_id == str(alice.pk)
 
 
+@commits
 def test_five_wrong_passwords_on_the_login_page_give_one_alert(client: Client, alice: User) -> None:
     for _ in range(7):
         attempt(client, "alice")
@@ -170,6 +179,7 @@ def test_five_wrong_passwords_on_the_login_page_give_one_alert(client: Client, a
     assert (alert.priority, alert.user_id) == ("critical", str(alice.pk))
 
 
+@commits
 def test_five_passwords_typed_as_usernames_are_counted_by_the_address(client: Client) -> None:
     for n in range(5):
         attempt(client, f"password-{n}")
