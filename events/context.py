@@ -94,7 +94,9 @@ def current_context() -> Context:
 @cache
 def process_context() -> Context:
     """The context outside of any request: the management command that runs, else the system itself."""
-    if Path(sys.argv[0]).name in ("manage.py", "django-admin", "__main__.py") and len(sys.argv) > 1:
+    program = Path(sys.argv[0])
+    is_django = program.name in ("manage.py", "django-admin") or program.parts[-2:] == ("django", "__main__.py")
+    if is_django and len(sys.argv) > 1:
         return Context(Actor("command", None, sys.argv[1]))
     return Context(Actor("system", None, "system"))
 
