@@ -55,6 +55,10 @@ class ReadOnlyAdmin(ModelAdmin):
             return HttpResponseRedirect(f"{request.path}?e=1")
         return super().changelist_view(request, extra_context)
 
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> HttpResponse:
+        # The history of an object is what was done to it in the admin, which is nothing.
+        return super().render_change_form(request, context | {"show_history": False}, *args, **kwargs)
+
 
 class TimeRangeFilter(RangeDateTimeFilter):
     """From a moment and to a moment, in the current time zone. A day without a time is the whole day.

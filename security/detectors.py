@@ -72,9 +72,12 @@ def _keys(failure: LoginFailure) -> list[Key]:
 
 def _alert(windows: list[FailureWindow], threshold: int, window: timedelta) -> Alert:
     keys = {row.kind: row.key for row in windows}
-    data = {
+    attempts = max(len(row.recent) for row in windows)
+    against = " and ".join(f"{kind} {key}" for kind, key in sorted(keys.items()))
+    data: dict[str, Any] = {
+        "message": f"{attempts} failed logins within {int(window.total_seconds())} s: {against}",
         "keys": keys,
-        "attempts": max(len(row.recent) for row in windows),
+        "attempts": attempts,
         "threshold": threshold,
         "window": int(window.total_seconds()),
         "first_failure": min(row.first_failure for row in windows).isoformat(),

@@ -242,6 +242,7 @@ def test_the_page_shows_everything_that_was_recorded(client: Client, log: dict[s
     for value in ("model.delete", "Alice O'Neil", "m 1", "llm.model", "c-1", log["delete"].event_id, "2026-01-31 13:00:00+00:00"):
         assert value in text
     assert '  "resource_id": "m 1",' in text
+    assert "/history/" not in text
 
 
 def test_links_lead_to_the_same_correlation_and_the_same_resource(client: Client, log: dict[str, AuditEntry]) -> None:

@@ -84,6 +84,7 @@ def test_an_address_and_an_account_that_one_failure_gives_away_are_one_alert() -
     fail(9, ip="203.0.113.9", user_id="7")
     (alert,) = alerts()
     assert alert["keys"] == {"address": "203.0.113.9", "account": "7"}
+    assert alert["message"] == "5 failed logins within 300 s: account 7 and address 203.0.113.9"
 
 
 def test_the_alert_carries_its_evidence() -> None:
