@@ -1,4 +1,7 @@
-"""Write docs/reference/{settings,commands,event-types}.md from the code that they describe. A test compares them with it."""
+"""Write docs/reference/{settings,commands,event-types}.md, and the README's table of settings, from the code that they describe.
+
+A test compares them with it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,11 @@ django.setup()
 
 from events.sse.catalogue import PAYLOADS, EventType, priority_of
 
-REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+README = ROOT / "README.md"
+# Between these lines of the README stand the tables of settings.
+BEGIN, END = "<!-- settings: written by `make reference` -->\n", "<!-- /settings -->"
 NOTE = "<!-- Written by `make reference` from the code. Change it there. -->\n"
 OUR_APPS = ("events", "audit", "security", "chatter_site.demo")
 COMMON_OPTIONS = {"-h", *DjangoHelpFormatter.show_last}
@@ -49,11 +56,23 @@ def settings_page() -> str:
             "`manage.py check`.\n"
         ),
     ]
+    return "\n".join(parts) + "\n" + settings_tables("## ")
+
+
+def settings_tables(heading: str) -> str:
+    """A heading and a table for each app."""
+    parts = []
     for cls in app_settings():
-        parts += [f"## `{cls.setting}`\n", "| key | type | default | meaning |\n|---|---|---|---|"]
+        parts += [f"{heading}`{cls.setting}`\n", "| key | type | default | meaning |\n|---|---|---|---|"]
         parts += [settings_row(name, field) for name, field in cls.model_fields.items()]
         parts.append("")
     return "\n".join(parts)
+
+
+def readme() -> str:
+    """The README with the tables of settings as they are."""
+    before, rest = README.read_text().split(BEGIN)
+    return f"{before}{BEGIN}\n{settings_tables('### ')}\n{END}{rest.split(END)[1]}"
 
 
 def app_settings() -> Iterator[type[AppSettings]]:
@@ -172,6 +191,7 @@ def main() -> None:
     REFERENCE.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
         (REFERENCE / name).write_text(page())
+    README.write_text(readme())
 
 
 if __name__ == "__main__":

@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 
 from events.sse import EventType
-from scripts.write_reference import PAGES, REFERENCE, app_settings, commands
+from scripts.write_reference import PAGES, README, REFERENCE, app_settings, commands, readme
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_that_is_written_from_the_code_is_up_to_date(name: str) -> None:
     assert (REFERENCE / name).read_text() == PAGES[name](), "run `make reference`"
+
+
+def test_the_readmes_table_of_settings_is_up_to_date() -> None:
+    assert README.read_text() == readme(), "run `make reference`"
 
 
 def test_every_setting_says_what_it_means() -> None:
