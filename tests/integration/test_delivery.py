@@ -35,7 +35,7 @@ with transaction.atomic():
 """
 
 LATE_COMMIT = """
-import threading, events
+import threading, time, events
 from django.db import connection, transaction
 from events.models import JournalEntry
 early, late = threading.Event(), threading.Event()
@@ -50,6 +50,8 @@ thread.start()
 early.wait(10)
 with transaction.atomic():
     events.emit("early.commit")
+while not JournalEntry.objects.filter(event_type="early.commit", position__isnull=False).exists():
+    time.sleep(0.01)
 late.set()
 thread.join()
 """
