@@ -62,6 +62,7 @@ class Replay:
     upto: int = field(default_factory=lambda: read_head().position)
     rate: float | None = None
     include_replayed: bool = False
+    id: uuid.UUID = field(default_factory=uuid.uuid4)
 
     def total(self) -> int:
         """How many rows are looked at."""
@@ -94,7 +95,7 @@ class Replay:
             unified_event_manager.router.handle(events)
             unified_event_manager.router.handle(events, after_commit=True)
         if self.target is not Target.HANDLERS and records:
-            unified_event_manager.writer.republish([republished(record) for record in records])
+            unified_event_manager.writer.republish([republished(record, self.id) for record in records])
 
     def _batches(self) -> Iterator[list[Record]]:
         """Rows that are replayed in one step: one where handlers are called, which may take their time."""
@@ -130,12 +131,21 @@ def as_replay(event: UnifiedEvent, **changes: Any) -> UnifiedEvent:
     return replace(event, metadata=event.metadata | marks, **changes)
 
 
-def republished(record: Record) -> Record:
-    """The row, without a position, under which a row's event is published again."""
-    event = as_replay(record.event, id=str(uuid.uuid4()))
+def republished(record: Record, run: uuid.UUID) -> Record:
+    """The row, without a position, under which a row's event is published again by a run of a replay."""
+    event = as_replay(record.event, id=_id_in(run, record.event_id))
+    # What an event was derived from is replayed under another id, too. And nobody is to be notified a second time.
+    event.metadata.pop("notification", None)
+    if "derived_from" in event.metadata:
+        event.metadata["derived_from"] = _id_in(run, event.metadata["derived_from"])
     # Without a limit: what was accepted once is not refused for the marks that it gets here.
     body, private = encode(event, sys.maxsize, keep_private=is_staff_audience(record.audience))
     return record._replace(position=None, event_id=event.id, body=body, private=private)
+
+
+def _id_in(run: uuid.UUID, event_id: str) -> str:
+    """The id of an event's replay: the same for the whole run, another in each run."""
+    return str(uuid.uuid5(run, event_id))
 
 
 def _position(record: Record) -> int:

@@ -121,6 +121,10 @@ class Hub:
         kept = head.epoch == cursor.epoch and head.pruned <= cursor.position <= head.position
         if not kept or head.position - cursor.position > settings().RESUME_MAX_EVENTS:
             return Cursor(self.epoch, self.position), "gap"
+        while (
+            self.epoch == cursor.epoch and self.position < cursor.position
+        ):  # another server told the client of more than this one has heard of yet
+            await self._read_on()
         return cursor, "resumed"
 
     async def _catch_up(self, client: Client, epoch: str) -> None:

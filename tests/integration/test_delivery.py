@@ -96,6 +96,19 @@ async def test_two_servers_deliver_what_either_emits_through_redis_without_polli
         assert (await there.event())["type"] == "said.elsewhere"
 
 
+async def test_a_client_that_saw_more_than_its_new_server_gets_nothing_twice(serve: Servers) -> None:
+    quick = serve(EVENTS_POLL_INTERVAL="0.05")
+    slow = serve(like=quick, EVENTS_POLL_INTERVAL="3")
+    async with quick.sse("alice") as stream:
+        quick.emit("seen.already")
+        await stream.event()
+        cursor = stream.cursor
+    async with slow.sse("alice", cursor=cursor) as stream:
+        assert stream.opened["outcome"] == "resumed"
+        quick.emit("new.one")
+        assert (await stream.event())["type"] == "new.one"
+
+
 async def test_a_redis_that_is_gone_delays_events_and_loses_none(serve: Servers, own_redis: OwnRedis) -> None:
     server = serve(redis=own_redis.url, EVENTS_POLL_INTERVAL="0.2")
     server.errors_expected = True

@@ -105,11 +105,27 @@ def test_browsers_get_a_new_event_with_the_originals_audience() -> None:
         original = originals[copy.event.metadata["replay_of"]]
         assert copy.event_id != original.event_id
         assert copy.event.id == copy.event_id
-        assert copy.event.metadata == original.event.metadata | {"replayed": True, "replay_of": original.event_id}
+        changed = {"replayed", "replay_of", "derived_from", "notification"}
+        kept = {name: value for name, value in original.event.metadata.items() if name not in changed}
+        assert {name: value for name, value in copy.event.metadata.items() if name not in changed} == kept
         same = ("event_type", "category", "priority", "audience", "user_id", "correlation_id", "timestamp", "private")
         assert [getattr(copy, name) for name in same] == [getattr(original, name) for name in same]
     assert {copy.audience for copy in copies} == {"staff:security", "staff:audit"} & {copy.audience for copy in copies}
     assert not [copy for copy in copies if copy.audience in ("all", "user:7")]
+
+
+def test_a_replayed_happening_is_one_happening_and_notifies_nobody_again() -> None:
+    """A page calls back once for an event and what was derived from it, which it knows by `derived_from`."""
+    published("auth.odd", category="security", priority="critical")
+    end = journal.read_head().position
+    assert entries(end - 1)[0].event.metadata["notification"] is True
+
+    replay()
+
+    security, audit, realtime = entries(end)
+    assert "derived_from" not in security.event.metadata
+    assert audit.event.metadata["derived_from"] == realtime.event.metadata["derived_from"] == security.event_id
+    assert "notification" not in realtime.event.metadata
 
 
 def test_private_metadata_stays_private() -> None:
