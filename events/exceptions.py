@@ -24,3 +24,7 @@ class InvalidCursor(InvalidEvent):
 
 class EmitterFailed(EventsError):
     """An emitter could not write its events; the events are not stored."""
+
+
+class ReceiverFailed(EventsError):
+    """A receiver of `event_routed` raised; in a transaction, what the receivers did in the database is undone."""

@@ -41,13 +41,6 @@ class Record(NamedTuple):
         return decode(self.body, self.private)
 
 
-class Entry(NamedTuple):
-    """An event on its way into the journal: as the emitters take it, and as the row that it becomes."""
-
-    event: UnifiedEvent
-    record: Record
-
-
 class Head(NamedTuple):
     """The state of the journal: its epoch, the last position given, the last one no longer kept."""
 
@@ -108,19 +101,20 @@ def sequence(records: Sequence[Record]) -> tuple[Head, list[Record]]:
     return head, [r._replace(position=head.position + n) for n, r in enumerate(records, 1)]
 
 
-def sequence_outbox(limit: int) -> tuple[Head, list[Record]]:
+def sequence_outbox(limit: int) -> tuple[Head, list[Published]]:
     """Give positions to the oldest rows of the outbox. Call it inside a transaction."""
     head = reserve(0)
-    waiting = list(_rows().filter(position=None).order_by("id").values_list("id", *COLUMNS)[:limit])
+    waiting = list(_rows().filter(position=None).order_by("id").values_list("id", *Published._fields)[:limit])
     if not waiting:
         return head, []
-    head, records = sequence([Record(*row[1:]) for row in waiting])
+    head = reserve(len(waiting))
+    published = [Published(head.position + n, *row[2:]) for n, row in enumerate(waiting, 1)]
     with connections[settings().DATABASE].cursor() as cursor:
         cursor.executemany(
             f'UPDATE "{JournalEntry._meta.db_table}" SET "position" = %s WHERE "id" = %s',
-            [(record.position, row[0]) for record, row in zip(records, waiting, strict=True)],
+            [(event.position, row[0]) for event, row in zip(published, waiting, strict=True)],
         )
-    return head, records
+    return head, published
 
 
 def outbox_waits() -> bool:

@@ -22,7 +22,7 @@ from events.types import (
     check,
     create_event,
 )
-from events.writer import Writer
+from events.writer import Writer, callers_transaction_is_open
 
 logger = logging.getLogger("events")
 
@@ -78,6 +78,8 @@ class UnifiedEventManager:
         if not settings().UNIFIED_EVENTS_ENABLED:
             return False
         self.initialize()
+        if await callers_transaction_is_open():
+            return await sync_to_async(self.emit)(event)
         try:
             check(event)
             return await self.router.route_event(await aenrich(event))

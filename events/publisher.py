@@ -13,12 +13,14 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from django.db import (
-    DatabaseError,
+    Error,
     InterfaceError,
     OperationalError,
     connections,
@@ -29,8 +31,7 @@ from events import journal
 from events.batch import Batch, Published
 from events.conf import settings
 from events.doorbell import Doorbell
-from events.exceptions import EmitterFailed
-from events.journal import Entry, Head, Record
+from events.journal import Record
 from events.stats import stats
 from events.types import EventPriority
 
@@ -39,6 +40,8 @@ logger = logging.getLogger("events.publisher")
 BATCH_SIZE = 500
 RETRY_DELAY = 0.05
 RETRY_FOR = 60.0
+# Serialization failure, deadlock, lock not available, and a server that is being stopped or started.
+PASSING_STATES = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
 STOP_TIMEOUT = 5.0
 
 Result = TypeVar("Result")
@@ -46,16 +49,16 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class Ticket:
-    """Entries that were handed in together, and the future that tells whether they are stored."""
+    """Records that were handed in together, and the future that tells whether they are stored."""
 
-    entries: Sequence[Entry]
+    records: Sequence[Record]
     future: asyncio.Future[bool] | concurrent.futures.Future[bool]
 
 
 class Publisher:
-    """The publishing thread of a process, started by its first work. `store` writes entries on the thread's connection."""
+    """The publishing thread of a process, started by its first work. `store` writes records on the thread's connection."""
 
-    def __init__(self, store: Callable[[Sequence[Entry]], None]) -> None:
+    def __init__(self, store: Callable[[Sequence[Record]], None]) -> None:
         self._store = store
         self._listeners: list[Callable[[Batch], None]] = []
         self._doorbell = Doorbell()
@@ -65,6 +68,8 @@ class Publisher:
 
     def _reset(self) -> None:
         self._queue: deque[Ticket] = deque()
+        self._waiting = 0
+        self._busy = False
         self._changed = threading.Condition()
         self._outbox_committed = False
         self._thread: threading.Thread | None = None
@@ -80,14 +85,14 @@ class Publisher:
         self._listeners.remove(listener)
 
     def submit(self, ticket: Ticket) -> bool:
-        """Hand in entries to be written. False if they are shed: LOW ones while many wait, NORMAL ones while twice as many do."""
+        """Hand in records to be written. False if they are shed: LOW ones while many wait, NORMAL ones while twice as many do."""
         room = settings().WRITE_QUEUE_MAXSIZE
         with self._changed:
-            waiting = len(self._queue)
-            if waiting >= room and _sheddable(ticket, waiting >= 2 * room):
-                stats.count("dropped", len(ticket.entries))
+            if self._waiting >= room and _sheddable(ticket, self._waiting >= 2 * room):
+                stats.count("dropped", len(ticket.records))
                 return False
             self._queue.append(ticket)
+            self._waiting += len(ticket.records)
             self._wake_locked()
         return True
 
@@ -101,11 +106,20 @@ class Publisher:
         """Send ephemeral events to the hubs, past the journal."""
         self._announce(Batch("", 0, [_published(record) for record in records]))
 
+    def is_this_thread(self) -> bool:
+        """Whether it is the publishing thread that asks."""
+        return threading.current_thread() is self._thread
+
+    def drain(self, timeout: float) -> None:
+        """Return when all that was handed in is written and published, or after `timeout` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: not (self._queue or self._outbox_committed or self._busy), timeout)
+
     def stop(self) -> None:
         """Write what was handed in, ring the doorbell for it, end the thread. It starts again with the next work."""
         with self._changed:
             thread, self._stopping = self._thread, True
-            self._changed.notify()
+            self._changed.notify_all()
         if thread is not None and thread is not threading.current_thread():
             thread.join(STOP_TIMEOUT)
         self._doorbell.stop()
@@ -120,17 +134,16 @@ class Publisher:
             self._wake_locked()
 
     def _wake_locked(self) -> None:
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="events-publisher", daemon=True)
             self._thread.start()
-        self._changed.notify()
+        self._changed.notify_all()
 
     def _run(self) -> None:
         next_poll = 0.0
         while True:
             tickets, committed, stopping = self._next_work(next_poll)
-            if tickets:
-                self._write(tickets)
+            self._write(tickets)
             if committed or time.monotonic() >= next_poll:
                 self._publish_waiting()
                 next_poll = time.monotonic() + settings().POLL_INTERVAL
@@ -139,92 +152,102 @@ class Publisher:
         connections.close_all()
         with self._changed:
             self._thread = None
+            self._busy = False
+            self._changed.notify_all()
             if self._queue or self._outbox_committed:
                 self._wake_locked()
 
     def _next_work(self, next_poll: float) -> tuple[list[Ticket], bool, bool]:
         with self._changed:
+            self._busy = False
+            self._changed.notify_all()
             if not (self._queue or self._outbox_committed or self._stopping):
                 self._changed.wait(max(0.0, next_poll - time.monotonic()))
             tickets = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_SIZE))]
+            self._waiting -= sum(len(ticket.records) for ticket in tickets)
             committed, self._outbox_committed = self._outbox_committed, False
+            self._busy = True
             return tickets, committed, self._stopping
 
     def _write(self, tickets: Sequence[Ticket]) -> None:
-        entries = [entry for ticket in tickets for entry in ticket.entries]
+        if not tickets:
+            return
         try:
-            head, records = self._attempt(lambda: self._write_sequenced(entries))
-        except (OperationalError, InterfaceError):
-            self._fail(tickets)
-        except (DatabaseError, EmitterFailed):
-            if len(tickets) == 1:
-                self._fail(tickets)
-            else:  # one of them is at fault: the others must not go down with it
-                for ticket in tickets:
+            batch = self._attempt(partial(self._write_sequenced, [r for ticket in tickets for r in ticket.records]))
+        except Exception as error:  # the boundary: whatever an event or an emitter does, the thread goes on with the next
+            if len(tickets) > 1 and not self._passes(error):
+                for ticket in tickets:  # one of them is at fault: the others must not go down with it
                     self._write([ticket])
+            else:
+                stats.count("write_errors", sum(len(ticket.records) for ticket in tickets))
+                logger.exception("The events of %d callers could not be written", len(tickets))
+                _resolve(tickets, False)
         else:
-            self._announce(_batch(head, records))
             _resolve(tickets, True)
-
-    def _write_sequenced(self, entries: Sequence[Entry]) -> tuple[Head, list[Record]]:
-        with transaction.atomic(using=settings().DATABASE):
-            head, records = journal.sequence([entry.record for entry in entries])
-            self._store([entry._replace(record=record) for entry, record in zip(entries, records, strict=True)])
-        return head, records
+            self._announce(batch)
 
     def _publish_waiting(self) -> None:
         """Publish the outbox: what this process committed, and what a process left that died before it could."""
-        try:
+        with _isolated("The outbox can't be published now; the next poll tries again"):
             while self._attempt(journal.outbox_waits):
-                head, records = self._attempt(self._sequence_waiting)
-                if records:
-                    self._announce(_batch(head, records))
-        except DatabaseError:
-            stats.count("write_errors")
-            logger.exception(
-                "The outbox can't be published now; trying again within %s s",
-                settings().POLL_INTERVAL,
-            )
+                self._announce(self._attempt(self._sequence_waiting))
 
-    def _sequence_waiting(self) -> tuple[Head, list[Record]]:
+    def _write_sequenced(self, records: Sequence[Record]) -> Batch:
         with transaction.atomic(using=settings().DATABASE):
-            return journal.sequence_outbox(BATCH_SIZE)
+            head, sequenced = journal.sequence(records)
+            self._store(sequenced)
+        return Batch(head.epoch, head.position + len(records), [_published(record) for record in sequenced])
+
+    def _sequence_waiting(self) -> Batch:
+        with transaction.atomic(using=settings().DATABASE):
+            head, published = journal.sequence_outbox(BATCH_SIZE)
+        return Batch(head.epoch, head.position + len(published), published)
 
     def _attempt(self, work: Callable[[], Result]) -> Result:
         """Do the work; again, on a new connection, while the database is busy or away.
 
         Longer than a caller waits: what it gave up waiting for is better stored late than not at all.
         """
-        connection = connections[settings().DATABASE]
         deadline = time.monotonic() + RETRY_FOR
         while True:
             try:
                 return work()
-            except (OperationalError, InterfaceError) as error:
-                connection.close()
-                if not _passes(error, connection.vendor) or time.monotonic() > deadline or self._stopping:
+            except Error as error:
+                if not self._passes(error):
+                    raise
+                connections[settings().DATABASE].close()
+                if time.monotonic() > deadline or self._stopping:
                     raise
                 time.sleep(RETRY_DELAY)
 
+    def _passes(self, error: Exception) -> bool:
+        """Whether it is the database's trouble that passes, and not an event's or an emitter's."""
+        connection = connections[settings().DATABASE]
+        if not isinstance(error, (OperationalError, InterfaceError)):
+            return False
+        if connection.vendor == "sqlite":  # the same exception says that there is no such table
+            return "locked" in str(error)
+        return getattr(error.__cause__, "sqlstate", None) in PASSING_STATES or not connection.is_usable()
+
     def _announce(self, batch: Batch) -> None:
-        for listener in list(self._listeners):
-            listener(batch)
-        self._doorbell.ring(batch)
-
-    def _fail(self, tickets: Sequence[Ticket]) -> None:
-        stats.count("write_errors", sum(len(ticket.entries) for ticket in tickets))
-        logger.exception("%d events could not be written", len(tickets))
-        _resolve(tickets, False)
+        if batch.events:
+            for tell in (*self._listeners, self._doorbell.ring):
+                with _isolated("Published events could not be announced; hubs read the journal"):
+                    tell(batch)
 
 
-def _passes(error: Exception, vendor: str) -> bool:
-    """Whether trying again may help. SQLite says with one exception that it is locked and that there is no such table."""
-    return vendor != "sqlite" or "locked" in str(error)
+@contextmanager
+def _isolated(message: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        stats.count("write_errors")
+        logger.exception(message)
 
 
 def _sheddable(ticket: Ticket, normal_too: bool) -> bool:
     limit = EventPriority.NORMAL.rank if normal_too else EventPriority.LOW.rank
-    return all(entry.event.priority.rank <= limit for entry in ticket.entries)
+    return all(EventPriority(record.priority).rank <= limit for record in ticket.records)
 
 
 def _published(record: Record) -> Published:
@@ -238,21 +261,13 @@ def _published(record: Record) -> Published:
     )
 
 
-def _batch(head: Head, records: Sequence[Record]) -> Batch:
-    return Batch(
-        head.epoch,
-        head.position + len(records),
-        [_published(record) for record in records],
-    )
-
-
 def _resolve(tickets: Sequence[Ticket], stored: bool) -> None:
     """Tell the callers; those in one event loop together, because waking a loop costs more than the rest."""
     by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[bool]]] = {}
     for ticket in tickets:
         if isinstance(ticket.future, asyncio.Future):
             by_loop.setdefault(ticket.future.get_loop(), []).append(ticket.future)
-        else:
+        elif not ticket.future.done():
             ticket.future.set_result(stored)
     for loop, futures in by_loop.items():
         if not loop.is_closed():

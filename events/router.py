@@ -15,8 +15,8 @@ from django.db import DatabaseError, connections, transaction
 from django.dispatch import Signal
 
 from events.conf import settings
-from events.exceptions import EmitterFailed
-from events.journal import Entry
+from events.exceptions import EmitterFailed, ReceiverFailed
+from events.journal import Record
 from events.patterns import check_pattern, matcher
 from events.rules import apply_rules
 from events.stats import stats
@@ -45,13 +45,13 @@ class Emitter(Protocol):
 class Outlet(Protocol):
     """What takes routed events, writes them down and has them published (`events.writer`)."""
 
-    def prepare(self, events: Sequence[UnifiedEvent]) -> Sequence[Entry]:
+    def prepare(self, events: Sequence[UnifiedEvent]) -> Sequence[Record]:
         """Encode. Raises InvalidEvent."""
 
-    def write(self, entries: Sequence[Entry], committed: Callable[[], None]) -> bool:
+    def write(self, records: Sequence[Record], committed: Callable[[], None]) -> bool:
         """Write; call `committed` once they are committed. False if they are not known to be stored."""
 
-    async def awrite(self, entries: Sequence[Entry], committed: Callable[[], Awaitable[None]]) -> bool:
+    async def awrite(self, records: Sequence[Record], committed: Callable[[], Awaitable[None]]) -> bool:
         """As `write`, where an event loop runs."""
 
 
@@ -80,7 +80,7 @@ class Prepared(NamedTuple):
 
     event: UnifiedEvent
     events: list[UnifiedEvent]
-    entries: Sequence[Entry]
+    records: Sequence[Record]
 
 
 class Plan(NamedTuple):
@@ -123,7 +123,7 @@ class EventRouter:
     def remove_handler(self, handler_id: str) -> bool:
         """Forget the handler that was added under the id. False if there is none."""
         removed = self._registrations.pop(handler_id, None)
-        self._plans.clear()
+        self._plans = {}
         return removed is not None
 
     def register_emitter(self, category: EventCategory | str, emitter: Emitter) -> None:
@@ -147,18 +147,19 @@ class EventRouter:
             yield
         finally:
             self._registrations, self._emitters = kept
-            self._plans.clear()
+            self._plans = {}
 
     def emitters(self, category: EventCategory) -> tuple[Emitter, ...]:
         """The emitters of a category."""
         return self._emitters.get(category, ())
 
-    def write_to_emitters(self, events: Sequence[UnifiedEvent]) -> None:
-        """Have each category's events written by its emitters. Raises EmitterFailed, or what the database raised."""
-        for category in {event.category for event in events} & self._emitters.keys():
-            of_category = [event for event in events if event.category is category]
-            for emitter in self.emitters(category):
-                _write(emitter, of_category)
+    def write_to_emitters(self, records: Sequence[Record]) -> None:
+        """Have each category's events written by its emitters, as they were encoded: a handler that changed its event since then
+        changes nothing. Raises EmitterFailed, or what the database raised."""
+        for category in {record.category for record in records} & self._emitters.keys():
+            events = [record.event for record in records if record.category == category]
+            for emitter in self.emitters(EventCategory(category)):
+                _write(emitter, events)
 
     def route(self, event: UnifiedEvent) -> bool:
         """Apply the rules, call the handlers, hand the events to the outlet. False if they are not known to be stored.
@@ -173,23 +174,24 @@ class EventRouter:
             stats.emitted(one.event, len(one.events) - 1)
         events = [event for one in prepared for event in one.events]
         self.handle(events)
-        for one in prepared:
-            event_routed.send_robust(EventRouter, event=one.event)
+        if event_routed.has_listeners(EventRouter):
+            for one in prepared:
+                _send_routed(one.event)
         if self.outlet is None:
             return True
-        entries = [entry for one in prepared for entry in one.entries]
-        return self.outlet.write(entries, partial(self.handle, events, after_commit=True))
+        records = [record for one in prepared for record in one.records]
+        return self.outlet.write(records, partial(self.handle, events, after_commit=True))
 
     async def route_event(self, event: UnifiedEvent) -> bool:
         """As `route`, where an event loop runs. Handlers that are plain functions run in Django's thread for sync code."""
-        _, events, entries = self.prepare(event)
+        _, events, records = self.prepare(event)
         stats.emitted(event, len(events) - 1)
         await self.ahandle(events)
         if event_routed.has_listeners(EventRouter):
             await event_routed.asend_robust(EventRouter, event=event)
         if self.outlet is None:
             return True
-        return await self.outlet.awrite(entries, partial(self.ahandle, events, after_commit=True))
+        return await self.outlet.awrite(records, partial(self.ahandle, events, after_commit=True))
 
     def prepare(self, event: UnifiedEvent) -> Prepared:
         """Apply the rules and encode. Nothing is called or counted yet. Raises InvalidEvent for what can't be encoded."""
@@ -219,16 +221,17 @@ class EventRouter:
             raise TypeError(f"handler must be callable, not {type(registration.handler).__name__}")
         handler_id = f"handler-{next(self._numbers)}"
         self._registrations[handler_id] = registration
-        self._plans.clear()
+        self._plans = {}  # a new one: another thread may be about to remember a plan that lacks this handler
         return handler_id
 
     def _plan(self, event: UnifiedEvent) -> Plan:
         key = (event.category, event.event_type, "derived_from" in event.metadata)
-        plan = self._plans.get(key)
+        plans = self._plans
+        plan = plans.get(key)
         if plan is None:
-            if len(self._plans) >= MAX_REMEMBERED_PLANS:
-                self._plans.clear()
-            plan = self._plans[key] = _make_plan([r for r in list(self._registrations.values()) if r.wants(*key)])
+            if len(plans) >= MAX_REMEMBERED_PLANS:
+                plans.clear()
+            plan = plans[key] = _make_plan([r for r in list(self._registrations.values()) if r.wants(*key)])
         return plan
 
 
@@ -281,6 +284,20 @@ async def _acall_all(handlers: Sequence[Handler], event: UnifiedEvent) -> None:
             await handler(event)
         except Exception:  # noqa: BLE001
             _report(handler, event)
+
+
+def _send_routed(event: UnifiedEvent) -> None:
+    try:
+        with _savepoint():
+            answers = event_routed.send_robust(EventRouter, event=event)
+            _undo_if_failed(answers)
+    except ReceiverFailed:
+        stats.count("handler_errors")  # Django has logged it
+
+
+def _undo_if_failed(answers: Sequence[tuple[Any, Any]]) -> None:
+    if any(isinstance(answer, Exception) for _, answer in answers):
+        raise ReceiverFailed
 
 
 def _savepoint() -> AbstractContextManager[None]:

@@ -13,7 +13,7 @@ def apply_rules(event: UnifiedEvent, settings: EventsSettings) -> list[UnifiedEv
     """The event followed by what the rules derive from it, each once.
 
     - security → audit: an entry for the audit log;
-    - high and critical → realtime: browsers hear of it. Its audience stays that of the original (`events.delivery.access`);
+    - high and critical → realtime: browsers hear of it. Its audience stays that of the original (`events.access`);
     - critical → flagged for a browser notification: on the realtime event, or on the event itself where there is none.
     """
     derived = []

@@ -93,7 +93,7 @@ class UnifiedEvent:
         """The event that `to_dict` wrote. Raises InvalidEvent that names the missing, unknown or malformed field."""
         unknown = values.keys() - {f.name for f in fields(cls)}
         if unknown:
-            raise InvalidEvent(min(unknown), "not a field of an event")
+            raise InvalidEvent(min(map(str, unknown)), "not a field of an event")
         for required in ("category", "event_type"):
             if required not in values:
                 raise InvalidEvent(required, "is required")
@@ -141,18 +141,25 @@ def check_type(event_type: Any, field_name: str = "event_type") -> None:
         raise InvalidEvent(field_name, f"longer than {MAX_TYPE_LENGTH} characters")
 
 
+def check_timestamp(timestamp: Any) -> None:
+    """Raises InvalidEvent unless it is an aware datetime that has a date in every time zone, as databases and readers need it."""
+    if not isinstance(timestamp, datetime) or timestamp.tzinfo is None:
+        raise InvalidEvent("timestamp", "must be a datetime with a time zone")
+    if not 1 < timestamp.year < 9999:
+        raise InvalidEvent("timestamp", "is too far from today")
+
+
 def check(event: UnifiedEvent) -> None:
     """Raises InvalidEvent, naming the field, unless the event is well-formed.
 
-    Whether `data` and `metadata` are JSON within the size limit is found where they are encoded (`events.frames`).
+    Whether `data` and `metadata` are JSON within the size limit is found where they are encoded (`events.encoding`).
     """
     check_type(event.event_type)
     if not isinstance(event.category, EventCategory):
         raise InvalidEvent("category", f"{event.category!r:.100} is not an EventCategory")
     if not isinstance(event.priority, EventPriority):
         raise InvalidEvent("priority", f"{event.priority!r:.100} is not an EventPriority")
-    if not isinstance(event.timestamp, datetime) or event.timestamp.tzinfo is None:
-        raise InvalidEvent("timestamp", "must be a datetime with a time zone")
+    check_timestamp(event.timestamp)
     if not isinstance(event.data, dict):
         raise InvalidEvent("data", "must be a dictionary")
     if not isinstance(event.metadata, dict):

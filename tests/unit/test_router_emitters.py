@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from events import aemit, emit, event_router, get_event_stats
 from events.exceptions import InvalidEvent
 from events.models import JournalEntry
+from events.journal import record_of
 from events.router import EventRouter
 from events.types import EventCategory, UnifiedEvent
 
@@ -118,7 +119,7 @@ def test_an_emitter_is_registered_once_and_unregistered_by_identity() -> None:
     assert router.unregister_emitter("workflow", one) is False
     assert router.unregister_emitter("audit", other) is False
     assert router.emitters(EventCategory.WORKFLOW) == (other,)
-    router.write_to_emitters([UnifiedEvent(EventCategory.WORKFLOW, "step.done")])
+    router.write_to_emitters([record_of(UnifiedEvent(EventCategory.WORKFLOW, "step.done"))])
     assert (one.batches, other.batches) == ([], [["step.done"]])
 
 

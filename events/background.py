@@ -1,0 +1,68 @@
+"""A thread for handlers that must not hold up the publisher."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import NamedTuple
+
+from django.db import connections
+
+
+class Job(NamedTuple):
+    """What to call, and the context in which it was asked for."""
+
+    action: Callable[[], None]
+    context: Context
+
+
+class Background:
+    """Calls one function after the other in a thread of its own. A daemon and no executor: those refuse work while Python ends,
+    which is when a script's last events are written."""
+
+    def __init__(self) -> None:
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: queue.Queue[Job | None] = queue.Queue()
+        self._thread: threading.Thread | None = None
+
+    def prepare(self, action: Callable[[], None]) -> Job:
+        """A job with the context that is in force here. Starts the thread, which can't be done while Python ends."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, args=[self._jobs], name="events-handlers", daemon=True)
+                self._thread.start()
+        return Job(action, copy_context())
+
+    def run(self, job: Job) -> None:
+        """Do the job, after those that wait."""
+        self._jobs.put(job)
+
+    def drain(self, timeout: float) -> None:
+        """Return when all jobs are done, or after `timeout` seconds."""
+        if self._thread is not None and self._thread is not threading.current_thread():
+            with self._jobs.all_tasks_done:
+                self._jobs.all_tasks_done.wait_for(lambda: not self._jobs.unfinished_tasks, timeout)
+
+    def stop(self) -> None:
+        """End the thread when the jobs that wait are done. It starts again with the next."""
+        with self._lock:
+            self._thread, ended = None, self._thread is not None
+            if ended:
+                self._jobs.put(None)
+                self._jobs = queue.Queue()
+
+    @staticmethod
+    def _run(jobs: queue.Queue[Job | None]) -> None:
+        while (job := jobs.get()) is not None:
+            try:
+                job.context.run(job.action)
+            finally:
+                connections.close_all()  # the thread may have nothing to do for days
+                jobs.task_done()
