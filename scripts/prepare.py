@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import sys
+from io import StringIO
 from pathlib import Path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatter_site.settings")
@@ -14,6 +15,7 @@ import django
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 from django.db import connections
 
 
@@ -44,8 +46,12 @@ def collect_static() -> None:
 
 
 def prepare() -> None:
-    """Everything that the site needs to be served."""
+    """Everything that the site needs to be served. Exits with what is wrong with the settings, if something is."""
     django.setup()
+    try:
+        call_command("check", stdout=StringIO())
+    except SystemCheckError as error:
+        sys.exit(str(error))
     collect_static()
     call_command("migrate", interactive=False, verbosity=0)
     call_command("setup_demo")

@@ -55,8 +55,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def uses_database(item: pytest.Item) -> bool:
-    """Whether the test's outcome may depend on which database is used."""
-    if item.get_closest_marker("once"):
+    """Whether the test's outcome may depend on which database is used. Which program serves says nothing of that."""
+    case = getattr(item, "callspec", None)
+    if item.get_closest_marker("once") or (case and case.params.get("program", "uvicorn") != "uvicorn"):
         return False
     return item.get_closest_marker("django_db") is not None or not DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
@@ -168,8 +169,11 @@ def databases(request: pytest.FixtureRequest, shared_directory: Path) -> Databas
 @pytest.fixture(scope="session")
 def collected_static(shared_directory: Path) -> Path:
     """The directory of the collected static files."""
+    done = shared_directory / "static.done"
     with locked(shared_directory / "static.lock"):
-        subprocess.run([sys.executable, "-m", "scripts.prepare", "static"], cwd=ROOT, env=base_environment(), check=True)
+        if not done.exists():
+            subprocess.run([sys.executable, "-m", "scripts.prepare", "static"], cwd=ROOT, env=base_environment(), check=True)
+            done.touch()
     return settings.STATIC_ROOT
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
-import subprocess
+import os
 import sys
+import traceback
 from collections.abc import Mapping
-from typing import Any, Self
+from importlib import import_module
+from typing import Any, Self, TextIO
 
-from tests.support.paths import ROOT
+import django
 
-MAIN = "from tests.support.remote import serve; serve()"
+from tests.support import forkserver
+
+
+def pipe() -> tuple[TextIO, TextIO]:
+    """A pipe's end to read and its end to write."""
+    read, write = os.pipe()
+    return os.fdopen(read, "r"), os.fdopen(write, "w")
 
 
 class RemoteError(Exception):
@@ -21,9 +31,9 @@ class DjangoProcess:
     """A Python process with Django set up, started with the given environment. It waits for calls until it is stopped."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", MAIN], cwd=ROOT, env=dict(env), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        (stdin, self._questions), (self._answers, stdout) = pipe(), pipe()
+        with stdin, stdout:
+            self._process = forkserver.start(["-m", "tests.support.remote"], env, stdin, stdout, 2)
 
     @property
     def pid(self) -> int:
@@ -42,11 +52,9 @@ class DjangoProcess:
         return self._ask({"code": code, "names": names})
 
     def _ask(self, question: dict[str, Any]) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(question) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
+        self._questions.write(json.dumps(question) + "\n")
+        self._questions.flush()
+        line = self._answers.readline()
         if not line:
             raise RemoteError(f"the process ended with {self._process.wait()}")
         answer = json.loads(line)
@@ -61,15 +69,13 @@ class DjangoProcess:
 
     def stop(self) -> None:
         """End it in good order."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._questions.close()
         self._end()
 
     def _end(self) -> None:
         self._process.wait(15)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None and not pipe.closed:
-                pipe.close()
+        self._questions.close()
+        self._answers.close()
 
     def __enter__(self) -> Self:
         return self
@@ -81,15 +87,7 @@ class DjangoProcess:
 
 def serve() -> None:
     """The other process's main function: a question a line from stdin, an answer a line to stdout."""
-    import asyncio
-    import inspect
-    import os
-    import traceback
-    from importlib import import_module
-
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatter_site.settings")
-    import django
-
     answers, sys.stdout = sys.stdout, sys.stderr
     django.setup()
 
@@ -113,3 +111,7 @@ def serve() -> None:
                 text = json.dumps({"error": traceback.format_exc()})
             answers.write(text + "\n")
             answers.flush()
+
+
+if __name__ == "__main__":
+    serve()

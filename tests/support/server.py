@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
-import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -14,8 +15,9 @@ from urllib.parse import urlencode
 
 import httpx
 
+from tests.support import forkserver
 from tests.support.databases import Databases, base_environment
-from tests.support.paths import ROOT, free_port
+from tests.support.paths import free_port
 from tests.support.remote import DjangoProcess
 from tests.support.seed import PASSWORD, Account
 from tests.support.streams import Stream, Transport, open_sse, open_websocket
@@ -30,13 +32,12 @@ STOP_TIMEOUT = 15.0
 TROUBLE = ("Traceback (most recent call last)", " ERROR ", "CRITICAL")
 
 
-def command(program: Program, port: int) -> list[str]:
-    """How each program serves the site."""
-    python = [sys.executable, "-m"]
+def arguments(program: Program, port: int) -> list[str]:
+    """How each program serves the site, after `python`."""
     return {
-        "uvicorn": [*python, "uvicorn", "--port", str(port), "--timeout-graceful-shutdown", "2", "--log-level", "warning", APPLICATION],
-        "daphne": [*python, "daphne", "-b", "127.0.0.1", "-p", str(port), "-v", "0", APPLICATION],
-        "granian": [*python, "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning",
+        "uvicorn": ["-m", "uvicorn", "--port", str(port), "--timeout-graceful-shutdown", "2", "--log-level", "warning", APPLICATION],
+        "daphne": ["-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "-v", "0", APPLICATION],
+        "granian": ["-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning",
                     APPLICATION],
     }[program]  # fmt: skip
 
@@ -60,7 +61,7 @@ class Server:
         self.env = base_environment() | {"DATABASE_URL": database_url, "VAR_DIR": str(var)}
         self.env |= {name: str(value) for name, value in env.items()}
         self.errors_expected = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: forkserver.ForkedProcess | None = None
         self._other: DjangoProcess | None = None
 
     @property
@@ -83,8 +84,8 @@ class Server:
 
     def start(self) -> None:
         """Start it (again), on the same port and database, and wait until it answers."""
-        with (self.var / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(command(self.program, self.port), cwd=ROOT, env=self.env, stdout=log, stderr=log)
+        with (self.var / "server.log").open("ab") as log, Path(os.devnull).open() as nothing:
+            self._process = forkserver.start(arguments(self.program, self.port), self.env, nothing, log, log)
         wait_for(self._answers, f"{self.program} to answer", START_TIMEOUT)
 
     def _answers(self) -> bool:
@@ -137,8 +138,16 @@ class Server:
 
     def manage(self, *arguments: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run `manage.py` with the arguments. Raises subprocess.CalledProcessError unless `check` is off."""
-        line = [sys.executable, "manage.py", *arguments]
-        return subprocess.run(line, cwd=ROOT, env=self.env, check=check, input=stdin, capture_output=True, text=True, timeout=60)
+        with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            given.write(stdin)
+            given.seek(0)
+            status = forkserver.start(["manage.py", *arguments], self.env, given, out, err).wait(60)
+            out.seek(0)
+            err.seek(0)
+            done = subprocess.CompletedProcess(["manage.py", *arguments], status, out.read(), err.read())
+        if check:
+            done.check_returncode()
+        return done
 
     # Its clients
 
