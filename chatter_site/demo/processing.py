@@ -60,6 +60,8 @@ def process(document_id: int, text: str) -> None:
     """Split the text, store the chunks step by step, tell of each. Raises Document.DoesNotExist if it is deleted meanwhile."""
     with transaction.atomic():
         document = _locked(document_id)
+        if document.is_finished:  # it waited for so long that its owner was told it had failed
+            return
         document.status, document.started_at = Document.Status.PROCESSING, timezone.now()
         document.save()
         announce(EventType.DOCUMENT_PROCESSING_STARTED, document)

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from events.conf import settings
 from events.delivery.frames import Message, Wire
 from events.filters import EventFilter
+from events.stats import stats
+
+logger = logging.getLogger("events.hub")
 
 Send = Callable[[Message], Awaitable[None]]
 
 
 class Client:
-    """A stream of one user. `position` is the last one that the client was told of; `abort` ends its connection unasked.
+    """A stream of one user. `position` is the last one that the client was told of; `abort` ends its connection unasked. It is
+    `live` from when it has caught up, and `closed` once the hub has done with it.
 
     A server's `send` returns without suspending while the socket takes the bytes. So messages are sent within the step of
     the event loop that brings them, and only a client whose socket is full gets a task and a queue.
     """
 
     __slots__ = (
-        "_queue", "_queued_bytes", "_send", "_task", "abort", "audiences", "closed", "filter", "position", "silent_since", "user_id", "wire",
+        "_broken", "_queue", "_queued_bytes", "_send", "_task", "abort", "audiences", "closed", "filter", "live", "position",
+        "silent_since", "user_id", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -38,6 +45,7 @@ class Client:
         self._queue: deque[Sequence[Message]] = deque()
         self._queued_bytes = 0
         self._task: asyncio.Task[None] | None = None
+        self._broken = False
         self.abort = abort
         self.wire = wire
         self.user_id = user_id
@@ -45,6 +53,7 @@ class Client:
         self.filter = filter
         self.position = 0
         self.silent_since = 0.0
+        self.live = False
         self.closed = False
 
     async def send(self, messages: Sequence[Message]) -> None:
@@ -55,46 +64,64 @@ class Client:
     def push(self, messages: Sequence[Message]) -> bool:
         """Send, or queue behind what the connection has not taken yet. False if too much waits: the client is too slow."""
         if self._task is None:
-            self._send_now(messages)
-            return True
-        self._queue.append(messages)
-        self._queued_bytes += _size(messages)
+            messages = self._send_now(messages)
+        if messages:
+            self._queue.append(messages)
+            self._queued_bytes += _size(messages)
         return len(self._queue) <= settings().SSE_QUEUE_MAXSIZE and self._queued_bytes <= settings().SSE_QUEUE_MAXBYTES
 
     def close(self, reason: str) -> None:
-        """End the stream and say why; without a word if the connection does not take it."""
+        """End the stream and say why; without a word if the connection does not take it, or if the client is not live yet."""
         if self.closed:
             return
         self.closed = True
-        if self._task is None:
+        if self.live and self._task is None:
             self._send_now(self.wire.closed(reason))
         else:
-            self._queue.clear()
-            self._task.cancel()
             self.abort()
 
-    def _send_now(self, messages: Sequence[Message]) -> None:
-        for number, message in enumerate(messages, 1):
-            try:
-                rest = _start(self._send(message))
-            except OSError:  # the peer is gone; the server says so in its own time
-                return
-            if rest is not None:
-                self._task = asyncio.get_running_loop().create_task(self._drain(rest, messages[number:]))
-                return
+    def end(self) -> None:
+        """The connection is over: let go of what was meant for it."""
+        self.closed = True
+        self._queue.clear()
+        if self._task is not None:
+            self._task.cancel()
 
-    async def _drain(self, started: Awaitable[None], messages: Sequence[Message]) -> None:
-        try:
+    def _send_now(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Send what the connection takes at once. The messages that must wait for the one that it is still taking."""
+        for number, message in enumerate(messages, 1):
+            with self._unless_broken():
+                rest = _start(self._send(message))
+                if rest is not None:
+                    self._task = asyncio.get_running_loop().create_task(self._drain(rest))
+                    return messages[number:]
+            if self._broken:
+                break
+        return []
+
+    async def _drain(self, started: Awaitable[None]) -> None:
+        with self._unless_broken():
             await started
-            await self.send(messages)
             while self._queue:
                 messages = self._queue.popleft()
                 self._queued_bytes -= _size(messages)
                 await self.send(messages)
-        except OSError:
-            self._queue.clear()
-        finally:
-            self._task = None
+        self._task = None
+
+    @contextmanager
+    def _unless_broken(self) -> Iterator[None]:
+        """The boundary where a connection's trouble ends: it is this client's alone."""
+        try:
+            yield
+        except OSError:  # the peer is gone; the server says so in its own time
+            self._broken = True
+        except Exception:
+            stats.count("hub_errors")
+            logger.exception("A stream of user %s can't be written to", self.user_id)
+            self._broken = True
+        if self._broken and not self.closed:
+            self.closed = True
+            self.abort()
 
 
 class _Started:

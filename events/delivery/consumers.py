@@ -55,6 +55,7 @@ class StreamConsumer(AsyncConsumer):
     channel_layer_alias = None  # a stream needs no channel of its own: the hub listens for all
     client: Client | None = None
     hub: Hub
+    _joining: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
@@ -64,6 +65,10 @@ class StreamConsumer(AsyncConsumer):
                 raise  # the server ends us, not the hub
         finally:
             self._leave()
+
+    def _join(self, client: Client) -> None:
+        """Let the client catch up and go live, while the consumer listens for the end of the connection."""
+        self._joining = asyncio.create_task(self.hub.join(client, self._cursor))
 
     async def _open(self, wire: Wire) -> Client:
         """Check the request and take the user's place. Raises Refusal."""
@@ -80,25 +85,23 @@ class StreamConsumer(AsyncConsumer):
         self.hub = get_hub()
         await self.hub.start()
         if self.hub.stopping:
-            raise Refusal(503, 1012, "stopping", "The server is stopping.")
+            raise Refusal(503, 4503, "stopping", "The server is stopping.")
         user_id = str(user.pk)
-        if not self.hub.reserve(user_id):
-            raise Refusal(
-                429,
-                4429,
-                "too_many_connections",
-                f"{user.get_username()} has too many streams open.",
-            )
         task = asyncio.current_task()
         assert task is not None
-        self.client = Client(self.base_send, task.cancel, wire, user_id, audiences, wanted)
-        return self.client
+        client = Client(self.base_send, task.cancel, wire, user_id, audiences, wanted)
+        if not self.hub.reserve(client):
+            raise Refusal(429, 4429, "too_many_connections", f"{user.get_username()} has too many streams open.")
+        self.client = client
+        return client
 
     def _requested_cursor(self, query: dict[str, str]) -> Cursor | None:
         text = dict(self.scope["headers"]).get(b"last-event-id", b"").decode("latin-1") or query.get("cursor")
         return Cursor.parse(text) if text else None
 
     def _leave(self) -> None:
+        if self._joining is not None:
+            self._joining.cancel()
         if self.client is not None:
             self.hub.leave(self.client)
             self.client = None
@@ -118,7 +121,7 @@ class SseConsumer(StreamConsumer):
             await self._refuse(refusal)
             raise StopConsumer from None
         await self.send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        await self.hub.join(client, self._cursor)
+        self._join(client)
 
     async def http_disconnect(self, message: dict[str, Any]) -> None:
         raise StopConsumer
@@ -158,7 +161,7 @@ class WebSocketConsumer(StreamConsumer):
         except Refusal as refusal:
             await self._refuse(refusal)
             return
-        await self.hub.join(client, self._cursor)
+        self._join(client)
 
     async def _refuse(self, refusal: Refusal) -> None:
         """Say why in a message: a close reason holds 123 bytes at most, and Daphne sends none."""

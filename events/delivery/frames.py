@@ -14,6 +14,8 @@ from events.batch import Published
 from events.cursor import Cursor
 
 Message = dict[str, Any]
+# Characters after which a further message begins: a client that does not read is noticed between two messages.
+PIECE = 65_536
 
 
 class Wire(Protocol):
@@ -35,14 +37,24 @@ class Wire(Protocol):
 
 
 class SseWire:
-    """Server-sent events: all events of a batch in one body message. `named` puts an `event:` line on each."""
+    """Server-sent events: the events of a batch in as few body messages as `PIECE` allows. `named` puts an `event:` line on each."""
 
     def __init__(self, named: bool = False) -> None:
         self.named = named
         self.key = "sse-named" if named else "sse"
 
     def events(self, epoch: str, events: Sequence[Published]) -> list[Message]:
-        return [_body("".join(self._frame(epoch, event) for event in events))]
+        messages, frames, size = [], [], 0
+        for event in events:
+            frame = self._frame(epoch, event)
+            frames.append(frame)
+            size += len(frame)
+            if size >= PIECE:
+                messages.append(_body("".join(frames)))
+                frames, size = [], 0
+        if frames:
+            messages.append(_body("".join(frames)))
+        return messages
 
     def opened(self, outcome: str, cursor: Cursor, heartbeat: float) -> list[Message]:
         greeting = {
@@ -69,11 +81,12 @@ class WebSocketWire:
     """WebSocket: a message an event."""
 
     key = "websocket"
+    # Of the range for applications: Daphne closes with no code of the protocol's own but 1000.
     close_codes: ClassVar[dict[str, int]] = {
-        "slow_consumer": 1013,
-        "server_stopping": 1012,
-        "connection_expired": 1001,
-        "epoch_changed": 1001,
+        "connection_expired": 4001,
+        "epoch_changed": 4002,
+        "server_stopping": 4012,
+        "slow_consumer": 4013,
         "signed_out": 4401,
     }
 

@@ -13,11 +13,13 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import groupby
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import close_old_connections
+from redis.exceptions import RedisError
 
 from events import journal
 from events.batch import PROCESS, Batch, Published
@@ -33,7 +35,7 @@ from events.stats import stats
 
 logger = logging.getLogger("events.hub")
 
-PAGE = 500
+PAGE = 100
 HEARTBEAT_TICK = 1.0
 Result = TypeVar("Result")
 
@@ -46,6 +48,7 @@ class Hub:
         self.position = 0
         self.stopping = False
         self._clients = ClientIndex()
+        self._open: set[Client] = set()
         self._connections: Counter[str] = Counter()
         self._started: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -72,8 +75,7 @@ class Hub:
     async def stop(self) -> None:
         """End all streams ("reconnect elsewhere") and stop. Streams that would open now are refused."""
         self.stopping = True
-        for client in self._clients.all():
-            client.close("server_stopping")
+        self._close_all("server_stopping")
         if self._tasks:
             unified_event_manager.writer.publisher.unlisten(self._from_publisher)
         for task in self._tasks:
@@ -82,31 +84,44 @@ class Hub:
         self._reader.shutdown(wait=False)
         self._resumers.shutdown(wait=False)
 
-    def reserve(self, user_id: str) -> bool:
+    def reserve(self, client: Client) -> bool:
         """Take one of the user's places for a stream that is about to open; `leave` gives it back. False if none is free."""
-        if self._connections[user_id] >= settings().SSE_MAX_CONNECTIONS_PER_USER:
+        if self._connections[client.user_id] >= settings().SSE_MAX_CONNECTIONS_PER_USER:
             return False
-        self._connections[user_id] += 1
+        self._open.add(client)
+        self._connections[client.user_id] += 1
         stats.connected(1)
         return True
 
     async def join(self, client: Client, cursor: Cursor | None) -> None:
         """Greet a client, send what it missed since the cursor, and make it live: all of it or, told as `gap`, none."""
+        try:
+            await self._join(client, cursor)
+        except OSError:  # it is gone already; the server says so in its own time
+            client.closed = True
+        except Exception:  # the journal can't be read, or the connection written to: the client comes again
+            stats.count("hub_errors")
+            logger.exception("A stream of user %s could not be opened", client.user_id)
+            client.close("connection_expired")
+
+    async def _join(self, client: Client, cursor: Cursor | None) -> None:
         start, outcome = await self._place(cursor)
         client.position = start.position
         await client.send(client.wire.opened(outcome, start, settings().SSE_KEEPALIVE_TIMEOUT))
         while client.position < self.position and not client.closed:
             await self._catch_up(client, start.epoch)
         # No await between the last look at the position and this: nothing can be published unseen.
-        if client.closed or self.stopping or start.epoch != self.epoch:
-            client.close("server_stopping" if self.stopping else "epoch_changed")
+        if client.closed or start.epoch != self.epoch:
+            client.close("epoch_changed")
             return
         client.silent_since = time.monotonic()
+        client.live = True
         self._clients.add(client)
 
     def leave(self, client: Client) -> None:
         """Forget a client whose connection is over."""
-        client.closed = True
+        client.end()
+        self._open.discard(client)
         self._clients.discard(client)
         self._connections[client.user_id] -= 1
         if not self._connections[client.user_id]:
@@ -193,34 +208,46 @@ class Hub:
             self._deliver([event for event in events if event.position > self.position])
             self.position = max(self.position, events[-1].position if events else head.position)
 
+    def _close_all(self, reason: str) -> None:
+        for client in list(self._open):
+            self._close(client, reason)
+
+    def _close(self, client: Client, reason: str) -> None:
+        self._clients.discard(client)
+        client.close(reason)
+
     def _begin_anew(self, head: Head) -> None:
         """The journal was lost or restored: nothing that clients have leads on to what comes now."""
         logger.warning("The journal has a new epoch, %s; clients start anew", head.epoch)
         self.epoch, self.position = head.epoch, head.position
-        for client in self._clients.all():
-            client.close("epoch_changed")
+        self._close_all("epoch_changed")
 
     async def _listen(self) -> None:
         """Hear the doorbells of other processes."""
-        while True:
-            layer = shared_layer()
-            if layer is None:
-                return
+        while (layer := shared_layer()) is not None:
+            channel = None
             try:
                 channel = await layer.new_channel()
                 await layer.group_add(GROUP, channel)
                 self._behind.set()  # what rang while nobody listened
                 while True:
-                    message = await layer.receive(channel)
-                    if message["sender"] != PROCESS:
-                        self._receive(Batch.from_message(message))
-            except Exception:  # Redis gone, or a message of another version: log, count, listen again
+                    self._hear(await layer.receive(channel))
+            except Exception:  # Redis gone: log, count, listen again
                 stats.count("hub_errors")
-                logger.exception(
-                    "The hub does not hear the doorbell; it reads the journal each %s s",
-                    settings().POLL_INTERVAL,
-                )
+                logger.exception("The hub does not hear the doorbell; it reads the journal each %s s", settings().POLL_INTERVAL)
                 await asyncio.sleep(settings().POLL_INTERVAL)
+            finally:
+                if channel is not None:
+                    with suppress(OSError, RedisError):
+                        await layer.group_discard(GROUP, channel)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        try:
+            if message["sender"] != PROCESS:
+                self._receive(Batch.from_message(message))
+        except (KeyError, TypeError):  # rung by another version of this program
+            stats.count("hub_errors")
+            self._behind.set()
 
     async def _beat(self) -> None:
         """Give a sign of life to clients that heard nothing for a while."""
@@ -255,9 +282,8 @@ class Hub:
 
     def _push(self, client: Client, messages: Sequence[Message], now: float) -> None:
         client.silent_since = now
-        if not client.push(messages):
-            self._clients.discard(client)
-            client.close("slow_consumer")
+        if not client.closed and not client.push(messages):
+            self._close(client, "slow_consumer")
 
     async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
         def run() -> Result:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
+from channels.security.websocket import OriginValidator
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
 from django.urls import URLPattern, path, re_path
 
 from events.context import ScopeContextMiddleware
@@ -42,14 +45,22 @@ def with_events(django_application: Application, websocket_urlpatterns: Sequence
 
 
 def same_origin(application: Application) -> Application:
-    """Refuses a WebSocket that a page of another host opens. Browsers always say where a page is from; what says nothing is none."""
-    validated = AllowedHostsOriginValidator(application)
+    """Refuses a WebSocket that a page of another origin opens, unless `CSRF_TRUSTED_ORIGINS` names it: the rule of Django's CSRF
+    check. Browsers always say where a page is from; a client that does not is none."""
+    trusted = OriginValidator(application, settings.CSRF_TRUSTED_ORIGINS)
 
     async def check(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        from_browser = any(name == b"origin" for name, _ in scope["headers"])
-        await (validated if from_browser else application)(scope, receive, send)
+        headers = dict(scope["headers"])
+        origin, host = headers.get(b"origin"), headers.get(b"host", b"")
+        ours = origin is None or (urlsplit(origin).netloc == host and _is_allowed(host.decode("latin-1")))
+        await (application if ours else trusted)(scope, receive, send)
 
     return check
+
+
+def _is_allowed(host: str) -> bool:
+    allowed = settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
+    return validate_host(split_domain_port(host)[0], allowed)
 
 
 async def _no_such_socket(scope: dict[str, Any], receive: Any, send: Any) -> None:

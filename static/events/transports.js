@@ -7,13 +7,17 @@ const TEMPORARY = new Set([408, 425, 429]);
 
 /** What the close codes of the wire mean. */
 const CLOSE_REASONS = {
-  1001: 'connection_expired',
+  1001: 'server_stopping', // a server's own, when it goes away
   1012: 'server_stopping',
-  1013: 'slow_consumer',
+  4001: 'connection_expired',
+  4002: 'epoch_changed',
+  4012: 'server_stopping',
+  4013: 'slow_consumer',
   4400: 'invalid',
   4401: 'unauthenticated',
   4403: 'forbidden',
   4429: 'too_many_connections',
+  4503: 'stopping',
 };
 
 /**
@@ -131,7 +135,7 @@ function frameOfMessage(text) {
 function closeOf({ code, reason }, { stream, cursor, retry_after = 0, ...refusal }) {
   const name = CLOSE_REASONS[code] ?? (code === 1006 ? 'network' : 'ended');
   const retryAfter = retryAfterOf(String(retry_after));
-  if (code < 4000) return new StreamEnd(name, { retryAfter });
+  if (code < 4400) return new StreamEnd(name, { retryAfter });
   const detail = { error: name, code, ...readRefusal(reason), ...refusal, status: code - 4000 };
   return new StreamEnd(detail.error, { final: isFinal(code - 4000), retryAfter, detail });
 }

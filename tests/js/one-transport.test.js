@@ -222,7 +222,8 @@ test('headers that cannot be had are a network trouble that the stats name', asy
 });
 
 const CLOSE_CODES = {
-  1001: 'connection_expired', 1012: 'server_stopping', 1013: 'slow_consumer', 4429: 'too_many_connections',
+  1001: 'server_stopping', 1012: 'server_stopping', 4001: 'connection_expired', 4002: 'epoch_changed',
+  4012: 'server_stopping', 4013: 'slow_consumer', 4429: 'too_many_connections', 4503: 'stopping',
 };
 for (const [code, reason] of Object.entries(CLOSE_CODES)) {
   test(`close code ${code} without a word is ${reason}, and the stream comes back`, async (t) => {

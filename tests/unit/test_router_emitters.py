@@ -12,8 +12,8 @@ from django.db import IntegrityError, transaction
 
 from events import aemit, emit, event_router, get_event_stats
 from events.exceptions import InvalidEvent
-from events.models import JournalEntry
 from events.journal import record_of
+from events.models import JournalEntry
 from events.router import EventRouter
 from events.types import EventCategory, UnifiedEvent
 
