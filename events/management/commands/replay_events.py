@@ -43,6 +43,9 @@ class Stop:
         signal.signal(number, signal.default_int_handler)
 
 
+RECIPIENTS = {Target.HANDLERS: "handlers", Target.BROWSERS: "browsers", Target.BOTH: "handlers and browsers"}
+
+
 class Command(BaseCommand):
     """`replay_events --since 2h --categories security --to handlers --dry-run`."""
 
@@ -80,12 +83,12 @@ class Command(BaseCommand):
         if stop.requested and position < replay.upto:
             self.stdout.write(f"Stopped after {number} events. To go on: {_resume(replay, position)}")
         else:
-            self.stdout.write(self.style.SUCCESS(f"Replayed {number} events to {replay.target}."))
+            self.stdout.write(self.style.SUCCESS(f"Replayed {number} events to {RECIPIENTS[replay.target]}."))
 
     def _run(self, replay: Replay, stop: Stop) -> tuple[int, int]:
         position, number = replay.after, 0
         try:
-            with _progress_bar(self.stderr) as progress:
+            with _progress_bar(shown=self.stderr.isatty()) as progress:
                 task = progress.add_task("Replaying", total=replay.total())
                 for step in replay.run(stop):
                     position, number = step.position, number + step.replayed
@@ -100,7 +103,7 @@ class Command(BaseCommand):
         for event_type, number in sorted(types.items()):
             self.stdout.write(f"{number:8}  {event_type}")
         self.stdout.write(
-            f"{types.total():8}  events of the positions after {replay.after} up to {replay.upto} would be replayed to {replay.target}"
+            f"{types.total():8}  events of the positions after {replay.after} up to {replay.upto} would be replayed to {RECIPIENTS[replay.target]}"
         )
 
 
@@ -124,6 +127,6 @@ def _resume(replay: Replay, position: int) -> str:
     return f"--after {position} --upto {replay.upto}, with the same other options"
 
 
-def _progress_bar(stream: Any) -> Progress:
+def _progress_bar(shown: bool) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(file=stream), disable=not stream.isatty())
+    return Progress(*columns, console=Console(stderr=True), disable=not shown)  # not self.stderr, which makes all red
