@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,18 @@ import pytest
 from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.db import connections
+from django.test import TransactionTestCase
 
 from tests.support import services
 from tests.support.databases import Databases, base_environment, drop_template
+from tests.support.flush import fixture_teardown
 from tests.support.paths import ROOT, locked
 from tests.support.server import Servers
 
 pytest_plugins = ["events.testing"]
 
+STATIC_ROOT = Path(settings.STATIC_ROOT)
+EMPTY_DIRECTORY = pytest.StashKey[str]()
 # What a test asks for that makes it a test of the database too.
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "serve", "serve_module", "databases"}
 
@@ -30,7 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # WhiteNoise warns if it is not there
+    TransactionTestCase._fixture_teardown = fixture_teardown  # type: ignore[attr-defined]
+    # WhiteNoise looks at every file of it for each test client.
+    settings.STATIC_ROOT = config.stash[EMPTY_DIRECTORY] = tempfile.mkdtemp(prefix="events-static-")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.STORAGES = settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
@@ -47,6 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Once all workers are done, their template goes."""
+    shutil.rmtree(config.stash[EMPTY_DIRECTORY], ignore_errors=True)
     factory = getattr(config, "_tmp_path_factory", None)
     if "PYTEST_XDIST_WORKER" in os.environ or factory is None or factory._basetemp is None:
         return
@@ -174,7 +183,7 @@ def collected_static(shared_directory: Path) -> Path:
         if not done.exists():
             subprocess.run([sys.executable, "-m", "scripts.prepare", "static"], cwd=ROOT, env=base_environment(), check=True)
             done.touch()
-    return settings.STATIC_ROOT
+    return STATIC_ROOT
 
 
 @pytest.fixture
