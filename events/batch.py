@@ -43,8 +43,4 @@ class Batch(NamedTuple):
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> Batch:
         """The batch that `to_message` wrote."""
-        return cls(
-            message["epoch"],
-            message["last"],
-            [Published(*event) for event in message["events"]],
-        )
+        return cls(message["epoch"], message["last"], [Published(*event) for event in message["events"]])

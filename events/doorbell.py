@@ -80,8 +80,4 @@ class Doorbell:
         except (OSError, TimeoutError, RedisError, ChannelFull) as error:
             self._silent_until = time.monotonic() + PAUSE_AFTER_ERROR
             stats.count("doorbell_errors")
-            logger.warning(
-                "The doorbell did not ring (%s: %s). Hubs read the journal instead.",
-                type(error).__name__,
-                error,
-            )
+            logger.warning("The doorbell did not ring (%s: %s). Hubs read the journal instead.", type(error).__name__, error)

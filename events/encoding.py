@@ -30,13 +30,7 @@ def encode(event: UnifiedEvent, limit: int, keep_private: bool) -> tuple[str, st
     body = b"".join(
         (
             _dumps(
-                "id",
-                {
-                    "id": event.id,
-                    "type": event.event_type,
-                    "category": str(event.category),
-                    "priority": str(event.priority),
-                },
+                "id", {"id": event.id, "type": event.event_type, "category": str(event.category), "priority": str(event.priority)}
             )[:-1],
             b',"data":',
             _dumps("data", event.data),

@@ -132,12 +132,7 @@ def read_head() -> Head:
         _begin_epoch()
 
 
-def read(
-    after: int,
-    limit: int,
-    until: int | None = None,
-    audiences: Iterable[str] | None = None,
-) -> list[Published]:
+def read(after: int, limit: int, until: int | None = None, audiences: Iterable[str] | None = None) -> list[Published]:
     """The published events after a position (and up to another), in order, at most `limit`, of all audiences or the given ones."""
     rows = _rows().filter(position__gt=after).order_by("position")
     if until is not None:

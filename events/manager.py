@@ -15,13 +15,7 @@ from events.context import aenrich, enrich
 from events.exceptions import InvalidEvent
 from events.router import EventRouter, Prepared
 from events.stats import stats
-from events.types import (
-    EventCategory,
-    EventPriority,
-    UnifiedEvent,
-    check,
-    create_event,
-)
+from events.types import EventCategory, EventPriority, UnifiedEvent, check, create_event
 from events.writer import Writer, callers_transaction_is_open
 
 logger = logging.getLogger("events")

@@ -19,13 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from django.db import (
-    Error,
-    InterfaceError,
-    OperationalError,
-    connections,
-    transaction,
-)
+from django.db import Error, InterfaceError, OperationalError, connections, transaction
 
 from events import journal
 from events.batch import Batch, Published
@@ -251,14 +245,7 @@ def _sheddable(ticket: Ticket, normal_too: bool) -> bool:
 
 
 def _published(record: Record) -> Published:
-    return Published(
-        record.position or 0,
-        record.event_type,
-        record.category,
-        record.priority,
-        record.audience,
-        record.body,
-    )
+    return Published(record.position or 0, record.event_type, record.category, record.priority, record.audience, record.body)
 
 
 def _resolve(tickets: Sequence[Ticket], stored: bool) -> None:

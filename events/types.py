@@ -134,8 +134,7 @@ def check_type(event_type: Any, field_name: str = "event_type") -> None:
     """Raises InvalidEvent unless `event_type` is `subject.action`: lower-case words of [a-z0-9_] joined by dots."""
     if not isinstance(event_type, str) or not TYPE_GRAMMAR.match(event_type):
         raise InvalidEvent(
-            field_name,
-            f"{event_type!r:.100} is not a type name: lower-case words joined by dots, like 'document.uploaded'",
+            field_name, f"{event_type!r:.100} is not a type name: lower-case words joined by dots, like 'document.uploaded'"
         )
     if len(event_type) > MAX_TYPE_LENGTH:
         raise InvalidEvent(field_name, f"longer than {MAX_TYPE_LENGTH} characters")
@@ -185,10 +184,7 @@ def _check_text(name: str, value: Any, limit: int) -> None:
 
 
 def create_event(
-    category: EventCategory | str,
-    event_type: str,
-    data: dict[str, Any] | None = None,
-    **fields_: Any,
+    category: EventCategory | str, event_type: str, data: dict[str, Any] | None = None, **fields_: Any
 ) -> UnifiedEvent:
     """An event from its parts; `category` and `priority` may be given as text, ids of users as integers.
 

@@ -84,12 +84,7 @@ class Writer:
         self._background.stop()
         self.publisher.stop()  # with what those handlers emitted
 
-    def _write_here(
-        self,
-        connection: BaseDatabaseWrapper,
-        records: Sequence[Record],
-        committed: Callable[[], None],
-    ) -> bool:
+    def _write_here(self, connection: BaseDatabaseWrapper, records: Sequence[Record], committed: Callable[[], None]) -> bool:
         try:
             with transaction.atomic(using=connection.alias):
                 self._store(records)

@@ -33,13 +33,7 @@ class Client:
     )  # fmt: skip
 
     def __init__(
-        self,
-        send: Send,
-        abort: Callable[[], object],
-        wire: Wire,
-        user_id: str,
-        audiences: frozenset[str],
-        filter: EventFilter,
+        self, send: Send, abort: Callable[[], object], wire: Wire, user_id: str, audiences: frozenset[str], filter: EventFilter
     ) -> None:
         self._send = send
         self._queue: deque[Sequence[Message]] = deque()

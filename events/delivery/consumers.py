@@ -133,21 +133,12 @@ class SseConsumer(StreamConsumer):
         return SseWire(named == "1")
 
     async def _refuse(self, refusal: Refusal) -> None:
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"cache-control", b"no-store"),
-        ]
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
         if refusal.is_passing:
             headers.append((b"retry-after", str(RETRY_AFTER).encode()))
         if refusal.status == 405:
             headers.append((b"allow", b"GET"))
-        await self.send(
-            {
-                "type": "http.response.start",
-                "status": refusal.status,
-                "headers": headers,
-            }
-        )
+        await self.send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": orjson.dumps(refusal.to_dict())})
 
 

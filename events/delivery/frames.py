@@ -57,12 +57,7 @@ class SseWire:
         return messages
 
     def opened(self, outcome: str, cursor: Cursor, heartbeat: float) -> list[Message]:
-        greeting = {
-            "stream": "open",
-            "outcome": outcome,
-            "cursor": str(cursor),
-            "heartbeat": heartbeat,
-        }
+        greeting = {"stream": "open", "outcome": outcome, "cursor": str(cursor), "heartbeat": heartbeat}
         return [_body(_control(greeting) + f"id: {cursor}\n\n")]
 
     def heartbeat(self, cursor: Cursor, moved: bool) -> list[Message]:
@@ -94,26 +89,14 @@ class WebSocketWire:
         return [_text(self._frame(epoch, event)) for event in events]
 
     def opened(self, outcome: str, cursor: Cursor, heartbeat: float) -> list[Message]:
-        return [
-            _json(
-                {
-                    "stream": "open",
-                    "outcome": outcome,
-                    "cursor": str(cursor),
-                    "heartbeat": heartbeat,
-                }
-            )
-        ]
+        return [_json({"stream": "open", "outcome": outcome, "cursor": str(cursor), "heartbeat": heartbeat})]
 
     def heartbeat(self, cursor: Cursor, moved: bool) -> list[Message]:
         return [_json({"stream": "heartbeat", "cursor": str(cursor)})]
 
     def closed(self, reason: str) -> list[Message]:
         code = self.close_codes[reason]
-        return [
-            _json({"stream": "close", "reason": reason}),
-            {"type": "websocket.close", "code": code, "reason": reason},
-        ]
+        return [_json({"stream": "close", "reason": reason}), {"type": "websocket.close", "code": code, "reason": reason}]
 
     def _frame(self, epoch: str, event: Published) -> str:
         return f'{event.body[:-1]},"cursor":"{epoch}:{event.position}"}}' if event.position else event.body

@@ -136,21 +136,14 @@ class Hub:
         kept = head.epoch == cursor.epoch and head.pruned <= cursor.position <= head.position
         if not kept or head.position - cursor.position > settings().RESUME_MAX_EVENTS:
             return Cursor(self.epoch, self.position), "gap"
-        while (
-            self.epoch == cursor.epoch and self.position < cursor.position
-        ):  # another server told the client of more than this one has heard of yet
+        # Another server may have told the client of more than this one has heard of yet.
+        while self.epoch == cursor.epoch and self.position < cursor.position:
             await self._read_on()
         return cursor, "resumed"
 
     async def _catch_up(self, client: Client, epoch: str) -> None:
         """Send one page of what a client has missed."""
-        read = partial(
-            journal.read,
-            client.position,
-            PAGE,
-            until=self.position,
-            audiences=client.audiences,
-        )
+        read = partial(journal.read, client.position, PAGE, until=self.position, audiences=client.audiences)
         until = self.position
         events = await self._in_thread(self._resumers, read)
         head = await self._in_thread(self._resumers, journal.read_head)
@@ -186,10 +179,7 @@ class Hub:
                 await self._read_on()
             except Exception:  # whatever happens here must not end delivery: log, count, look again
                 stats.count("hub_errors")
-                logger.exception(
-                    "The hub can't read the journal; trying again within %s s",
-                    settings().POLL_INTERVAL,
-                )
+                logger.exception("The hub can't read the journal; trying again within %s s", settings().POLL_INTERVAL)
             try:
                 async with asyncio.timeout(settings().POLL_INTERVAL):
                     await self._behind.wait()
@@ -198,8 +188,9 @@ class Hub:
 
     async def _read_on(self) -> None:
         self._behind.clear()
+        before = self.position  # while the head is read, batches go on arriving: it may be older than they are
         head = await self._in_thread(self._reader, journal.read_head)
-        if head.epoch != self.epoch or head.position < self.position:
+        if head.epoch != self.epoch or head.position < before:
             self._begin_anew(head)
         while self.position < head.position:
             after = self.position
@@ -257,11 +248,7 @@ class Hub:
             cursor = Cursor(self.epoch, self.position)
             for client in self._clients.all():
                 if now - client.silent_since >= settings().SSE_KEEPALIVE_TIMEOUT:
-                    self._push(
-                        client,
-                        client.wire.heartbeat(cursor, moved=client.position < self.position),
-                        now,
-                    )
+                    self._push(client, client.wire.heartbeat(cursor, moved=client.position < self.position), now)
                     client.position = self.position
 
     def _deliver(self, events: Sequence[Published]) -> None:
