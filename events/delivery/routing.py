@@ -45,8 +45,10 @@ def with_events(django_application: Application, websocket_urlpatterns: Sequence
 
 
 def same_origin(application: Application) -> Application:
-    """Refuses a WebSocket that a page of another origin opens, unless `CSRF_TRUSTED_ORIGINS` names it: the rule of Django's CSRF
-    check. Browsers always say where a page is from; a client that does not is none."""
+    """Refuses a WebSocket that a page of another host or port opens, unless `CSRF_TRUSTED_ORIGINS` names its origin.
+
+    Browsers always say where a page is from; a client that does not is none.
+    """
     trusted = OriginValidator(application, settings.CSRF_TRUSTED_ORIGINS)
 
     async def check(scope: dict[str, Any], receive: Any, send: Any) -> None:
