@@ -11,12 +11,12 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, Error, connections, transaction
 from django.dispatch import Signal
 
 from events.conf import settings
 from events.exceptions import EmitterFailed, ReceiverFailed
-from events.journal import Record
+from events.journal import Record, record_of
 from events.patterns import check_pattern, matcher
 from events.rules import apply_rules
 from events.stats import stats
@@ -93,7 +93,7 @@ class Plan(NamedTuple):
 
 
 class EventRouter:
-    """The handlers and emitters of a process. A router without an outlet only calls handlers."""
+    """The handlers and emitters of a process. A router without an outlet has no journal."""
 
     def __init__(self, outlet: Outlet | None = None) -> None:
         self.outlet = outlet
@@ -127,7 +127,9 @@ class EventRouter:
         return removed is not None
 
     def register_emitter(self, category: EventCategory | str, emitter: Emitter) -> None:
-        """Let `emitter` write the events of the category."""
+        """Let `emitter` write the events of the category. Raises TypeError unless it has a method `write`."""
+        if not callable(getattr(emitter, "write", None)):
+            raise TypeError(f"emitter must have a method write(events); {type(emitter).__name__} has none")
         category = parse_enum(EventCategory, "category", category)
         if emitter not in self.emitters(category):
             self._emitters[category] = (*self.emitters(category), emitter)
@@ -178,7 +180,7 @@ class EventRouter:
             for one in prepared:
                 _send_routed(one.event)
         if self.outlet is None:
-            return True
+            return self._emit_alone(events)
         records = [record for one in prepared for record in one.records]
         return self.outlet.write(records, partial(self.handle, events, after_commit=True))
 
@@ -190,8 +192,18 @@ class EventRouter:
         if event_routed.has_listeners(EventRouter):
             await event_routed.asend_robust(EventRouter, event=event)
         if self.outlet is None:
-            return True
+            return not self._emitters or await sync_to_async(self._emit_alone)(events)
         return await self.outlet.awrite(records, partial(self.ahandle, events, after_commit=True))
+
+    def _emit_alone(self, events: Sequence[UnifiedEvent]) -> bool:
+        """Without an outlet there is no journal, but emitters may still write their tables."""
+        try:
+            self.write_to_emitters([record_of(event) for event in events])
+        except (Error, EmitterFailed):
+            stats.count("write_errors", len(events))
+            logger.exception("%s %s could not be written", events[0].event_type, events[0].id)
+            return False
+        return True
 
     def prepare(self, event: UnifiedEvent) -> Prepared:
         """Apply the rules and encode. Nothing is called or counted yet. Raises InvalidEvent for what can't be encoded."""

@@ -91,6 +91,8 @@ class UnifiedEvent:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The event that `to_dict` wrote. Raises InvalidEvent that names the missing, unknown or malformed field."""
+        if not isinstance(values, dict):
+            raise InvalidEvent("event", "must be a dictionary")
         unknown = values.keys() - {f.name for f in fields(cls)}
         if unknown:
             raise InvalidEvent(min(map(str, unknown)), "not a field of an event")

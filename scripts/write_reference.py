@@ -52,7 +52,7 @@ def settings_page() -> str:
         "# Settings\n",
         (
             "Each app reads one dictionary of the Django settings. Every key can also be set from the environment, which wins: "
-            "`EVENTS_SSE_QUEUE_MAXSIZE=200`. Lists and sets are given there as JSON. An unknown key or a bad value is found by "
+            "`EVENTS_SSE_QUEUE_MAXSIZE=200`. Lists and sets are given there as JSON. An unknown key of the dictionary, or a bad value, is found by "
             "`manage.py check`.\n"
         ),
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
@@ -69,13 +71,19 @@ class Unavailable(APIException):
     wait = 1.0
 
 
+LONG_NUMBER = re.compile(rb"[0-9]{19}")
+
+
 class BodyParser(JSONParser):
     """JSON by orjson: strict, and safe against deep nesting. Django bounds the size (DATA_UPLOAD_MAX_MEMORY_SIZE)."""
 
     def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+        body = stream.read()
         try:
-            return orjson.loads(stream.read())
-        except orjson.JSONDecodeError as error:
+            value = orjson.loads(body)
+            # orjson makes a float of an integer over 64 bits. Kept as it is, it is refused by name where the event is encoded.
+            return json.loads(body) if LONG_NUMBER.search(body) else value
+        except ValueError as error:
             raise ParseError(f"The body is not JSON: {error}") from None
 
 

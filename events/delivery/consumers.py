@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 import orjson
@@ -52,6 +52,7 @@ class Refusal(Exception):
 class StreamConsumer(AsyncConsumer):
     """What both have in common. The hub writes past the consumer, which only waits for the end of the connection."""
 
+    parameters: ClassVar[frozenset[str]] = frozenset({"types", "categories", "min_priority", "cursor"})
     channel_layer_alias = None  # a stream needs no channel of its own: the hub listens for all
     client: Client | None = None
     hub: Hub
@@ -73,6 +74,8 @@ class StreamConsumer(AsyncConsumer):
     async def _open(self, wire: Wire) -> Client:
         """Check the request and take the user's place. Raises Refusal."""
         query = {name: ",".join(values) for name, values in parse_qs(self.scope["query_string"].decode("latin-1"), True).items()}
+        for name in query.keys() - self.parameters:
+            raise Refusal(400, 4400, "invalid", f"{name}: not a parameter of a stream".encode("ascii", "replace").decode(), name)
         try:
             wanted = EventFilter.from_query(query.get("types"), query.get("categories"), query.get("min_priority"))
             self._cursor = self._requested_cursor(query)
@@ -109,6 +112,8 @@ class StreamConsumer(AsyncConsumer):
 
 class SseConsumer(StreamConsumer):
     """`GET /events/stream`."""
+
+    parameters = StreamConsumer.parameters | {"named"}
 
     async def http_request(self, message: dict[str, Any]) -> None:
         if message.get("more_body"):

@@ -155,6 +155,7 @@ def test_a_list_with_a_bad_event_stores_nothing_and_each_bad_one_is_named(admin:
 @pytest.mark.parametrize(
     ("body", "field"),
     [
+        ({"type": "a.b", "data": {"n": 123456789012345678901234567890}}, "data"),
         ({}, "type"),
         ({"type": None}, "type"),
         ({"type": 5}, "type"),

@@ -108,6 +108,19 @@ async def test_of_events_written_together_only_those_of_the_failing_emitter_are_
     assert positions == list(range(1, 41))
 
 
+def test_what_can_not_write_is_refused_as_an_emitter() -> None:
+    with pytest.raises(TypeError, match="write"):
+        EventRouter().register_emitter("workflow", lambda events: None)  # type: ignore[arg-type]
+
+
+def test_a_router_without_a_journal_calls_emitters_too() -> None:
+    router, emitter = EventRouter(), GroupEmitter()
+    router.register_emitter("workflow", emitter)
+    assert router.route(UnifiedEvent(EventCategory.WORKFLOW, "step.done"))
+    assert asyncio.run(router.route_event(UnifiedEvent(EventCategory.WORKFLOW, "step.done")))
+    assert Group.objects.count() == 2
+
+
 def test_an_emitter_is_registered_once_and_unregistered_by_identity() -> None:
     router = EventRouter()
     one, other = GroupEmitter(), GroupEmitter()

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from events.doorbell import shared_layer
 from events.exceptions import InvalidEvent
 from events.manager import unified_event_manager
 from events.types import EventCategory, EventPriority, create_event
@@ -37,6 +38,10 @@ class Command(BaseCommand):
             raise CommandError(str(error).replace("event_type:", "type:", 1)) from None
         if not unified_event_manager.emit_all([prepared]):
             raise CommandError("The event is not stored: the log says why, or EVENTS['UNIFIED_EVENTS_ENABLED'] is off.")
+        if event.category is EventCategory.STREAMING and shared_layer() is None:
+            self.stderr.write(
+                "Nobody gets it: streaming events are not kept, and no channel layer leads from here to the servers."
+            )
         self.stdout.write(event.id)
 
 

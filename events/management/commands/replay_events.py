@@ -57,7 +57,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         add_time_arguments(parser)
         add_selection_arguments(parser)
-        parser.add_argument("--to", choices=list(Target), type=str, required=True, help="the handlers, the browsers, or both")
+        parser.add_argument(
+            "--to", choices=[str(target) for target in Target], required=True, help="the handlers, the browsers, or both"
+        )
         parser.add_argument("--rate", type=float, metavar="N", help="at most N events a second (default: as fast as it goes)")
         parser.add_argument(
             "--after", type=int, default=0, metavar="POSITION", help="only what follows this position of the journal"
