@@ -66,7 +66,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def uses_database(item: pytest.Item) -> bool:
     """Whether the test's outcome may depend on which database is used. Which program serves says nothing of that."""
     case = getattr(item, "callspec", None)
-    if item.get_closest_marker("once") or (case and case.params.get("program", "uvicorn") != "uvicorn"):
+    if item.get_closest_marker("once") or (case and any(value in ("daphne", "granian") for value in case.params.values())):
         return False
     return item.get_closest_marker("django_db") is not None or not DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
@@ -168,11 +168,13 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def databases(request: pytest.FixtureRequest, shared_directory: Path) -> Databases:
+def databases(request: pytest.FixtureRequest, shared_directory: Path) -> Iterator[Databases]:
     """Seeded databases, of the kind of this run: SQLite, or PostgreSQL where DATABASE_URL says so."""
     on_postgresql = connections["default"].vendor == "postgresql"
     server_url = request.getfixturevalue("postgresql_url") if on_postgresql else ""
-    return Databases(shared_directory, server_url)
+    databases = Databases(shared_directory, server_url)
+    yield databases
+    databases.drop_all()
 
 
 @pytest.fixture(scope="session")

@@ -23,14 +23,7 @@ class Tail:
     """A running tail_events, and its lines."""
 
     def __init__(self, server: Server, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "tail_events", *arguments],
-            cwd=ROOT,
-            env=server.env | {"EVENTS_POLL_INTERVAL": "0.05"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self.process = server.start_manage("tail_events", *arguments, EVENTS_POLL_INTERVAL="0.05")
         self._lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()

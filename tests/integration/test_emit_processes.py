@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support import forkserver
 from tests.support.databases import Databases, base_environment
-from tests.support.paths import ROOT
 from tests.support.remote import DjangoProcess, RemoteError
 
 SETUP = """
@@ -34,7 +32,11 @@ def env(databases: Databases, tmp_path: Path) -> dict[str, str]:
 
 
 def run(code: str, env: dict[str, str]) -> int:
-    return subprocess.run([sys.executable, "-c", SETUP + code], cwd=ROOT, env=env, timeout=60, check=False).returncode
+    return start(code, env).wait(60)
+
+
+def start(code: str, env: dict[str, str]) -> forkserver.ForkedProcess:
+    return forkserver.start(["-c", SETUP + code], env, 0, 1, 2)
 
 
 def test_the_outbox_of_a_process_that_died_after_its_commit_is_published_by_another(env: dict[str, str]) -> None:
@@ -119,7 +121,7 @@ def test_two_processes_that_emit_at_once_share_one_sequence(env: dict[str, str])
     with DjangoProcess(env) as one, DjangoProcess(env) as other:
         one.run("import events")
         other.run("import events")
-        running = subprocess.Popen([sys.executable, "-c", SETUP + code % 200], cwd=ROOT, env=env)
+        running = start(code % 200, env)
         one.run(code % 100)
         other.run(code % 100)
         assert running.wait(60) == 0

@@ -43,6 +43,7 @@ class Databases:
     directory: Path
     server_url: str = ""
     accounts: dict[str, Account] = field(default_factory=dict)
+    _made: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         vendor = "postgresql" if self.server_url else "sqlite"
@@ -71,7 +72,9 @@ class Databases:
         else:
             name += ".sqlite3"
             shutil.copyfile(self.directory / self._template, self.directory / name)
-        return self.url(name)
+        url = self.url(name)
+        self._made.add(url)
+        return url
 
     def url(self, name: str) -> str:
         """The URL of the database of that name."""
@@ -81,12 +84,18 @@ class Databases:
 
     def drop(self, url: str) -> None:
         """Drop a database that was made here."""
+        self._made.discard(url)
         name = Path(urlsplit(url).path).name
         if self.server_url:
             self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         else:
             for file in self.directory.glob(f"{name}*"):
                 file.unlink()
+
+    def drop_all(self) -> None:
+        """Drop what is left of the databases that were made here."""
+        for url in list(self._made):
+            self.drop(url)
 
     def _execute(self, statement: sql.Composed) -> None:
         with psycopg.connect(self.server_url, autocommit=True) as connection:

@@ -22,7 +22,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from typing import IO, Any
+from pathlib import Path
+from typing import IO, Any, TextIO
 
 from tests.support.paths import ROOT
 
@@ -44,6 +45,8 @@ class ForkedProcess:
         self._connection = connection
         self.pid = pid
         self.name = name
+        self.stdout: TextIO | None = None
+        self.stderr: TextIO | None = None
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
@@ -78,7 +81,7 @@ class ForkedProcess:
 def start(
     arguments: Sequence[str], env: Mapping[str, str], stdin: IO[Any] | int, stdout: IO[Any] | int, stderr: IO[Any] | int
 ) -> ForkedProcess:
-    """Start a process: `["-m", module, …]` or `[script, …]`, in the project's directory."""
+    """Start a process: `["-m", module, …]`, `["-c", code]` or `[script, …]`, in the project's directory."""
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(fork_server())
     files = [file if isinstance(file, int) else file.fileno() for file in (stdin, stdout, stderr)]
@@ -87,6 +90,21 @@ def start(
     connection.sendall(request.encode() + b"\n")
     (pid,) = STATUS.unpack(connection.recv(STATUS.size))
     return ForkedProcess(connection, pid, " ".join(arguments))
+
+
+def start_piped(arguments: Sequence[str], env: Mapping[str, str]) -> ForkedProcess:
+    """As `start`, with nothing to read and pipes for what it writes: `stdout` and `stderr`, which the caller closes."""
+    (out, out_end), (err, err_end) = pipe(), pipe()
+    with out_end, err_end, Path(os.devnull).open() as nothing:
+        process = start(arguments, env, nothing, out_end, err_end)
+    process.stdout, process.stderr = out, err
+    return process
+
+
+def pipe() -> tuple[TextIO, TextIO]:
+    """A pipe's end to read and its end to write."""
+    read, write = os.pipe()
+    return os.fdopen(read, "r"), os.fdopen(write, "w")
 
 
 @cache
@@ -178,6 +196,9 @@ def run(arguments: Sequence[str]) -> None:
     if arguments[0] == "-m":
         sys.argv = list(arguments[1:])
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    elif arguments[0] == "-c":
+        sys.argv = ["-c", *arguments[2:]]
+        exec(arguments[1], {"__name__": "__main__"})
     else:
         sys.argv = list(arguments)
         runpy.run_path(arguments[0], run_name="__main__")

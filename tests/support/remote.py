@@ -10,17 +10,11 @@ import sys
 import traceback
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 import django
 
 from tests.support import forkserver
-
-
-def pipe() -> tuple[TextIO, TextIO]:
-    """A pipe's end to read and its end to write."""
-    read, write = os.pipe()
-    return os.fdopen(read, "r"), os.fdopen(write, "w")
 
 
 class RemoteError(Exception):
@@ -31,7 +25,7 @@ class DjangoProcess:
     """A Python process with Django set up, started with the given environment. It waits for calls until it is stopped."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        (stdin, self._questions), (self._answers, stdout) = pipe(), pipe()
+        (stdin, self._questions), (self._answers, stdout) = forkserver.pipe(), forkserver.pipe()
         with stdin, stdout:
             self._process = forkserver.start(["-m", "tests.support.remote"], env, stdin, stdout, 2)
 

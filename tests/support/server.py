@@ -149,6 +149,10 @@ class Server:
             done.check_returncode()
         return done
 
+    def start_manage(self, *arguments: str, **env: str) -> forkserver.ForkedProcess:
+        """Start `manage.py` with the arguments, with pipes for its `stdout` and `stderr`."""
+        return forkserver.start_piped(["manage.py", *arguments], self.env | env)
+
     # Its clients
 
     def client(self, user: str | None = None, **options: Any) -> httpx.Client:
