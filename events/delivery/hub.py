@@ -18,7 +18,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any, TypeVar
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 from redis.exceptions import RedisError
 
 from events import journal
@@ -74,6 +74,8 @@ class Hub:
 
     async def stop(self) -> None:
         """End all streams ("reconnect elsewhere") and stop. Streams that would open now are refused."""
+        if self.stopping:  # told by a signal already
+            return
         self.stopping = True
         self._close_all("server_stopping")
         if self._tasks:
@@ -81,6 +83,7 @@ class Hub:
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
+        self._reader.submit(connections.close_all)
         self._reader.shutdown(wait=False)
         self._resumers.shutdown(wait=False)
 
@@ -278,7 +281,8 @@ class Hub:
             try:
                 return work()
             finally:
-                close_old_connections()
+                if pool is self._resumers:  # which rarely have work, and must not keep a connection each
+                    connections.close_all()
 
         return await self._loop.run_in_executor(pool, run)
 
