@@ -80,6 +80,18 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
     database["TEST"]["NAME"] = str(tmp_path_factory.getbasetemp() / "test.sqlite3") if sqlite else f"test_events_{os.getpid()}"
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """At the end, PostgreSQL drops no database that somebody uses: a thread that has ended leaves its connection to the garbage
+    collector, which may come later."""
+    yield
+    if connections["default"].vendor == "postgresql":
+        with django_db_blocker.unblock(), connections["default"].cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+
 @pytest.fixture(autouse=True)
 def sync_thread_lets_go() -> Iterator[None]:
     """What asynchronous tests do to the database they do in asgiref's thread, whose connection would outlive the database."""
