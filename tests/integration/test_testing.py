@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from django.db import transaction
 
 import events
+from events import UnifiedEvent
 from audit.recorder import recorder
 from events.models import JournalEntry
 from events.stats import stats
 from events.testing import Captured, captured_events, wait_published
+
+
+class Emitter:
+    """Writes nothing."""
+
+    def write(self, events: Sequence[UnifiedEvent]) -> None: ...
 
 
 @pytest.mark.django_db
