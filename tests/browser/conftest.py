@@ -55,12 +55,31 @@ class Visitors:
     browser: Browser
     errors_expected: bool = False
     errors: list[str] = field(default_factory=list)
-    contexts: list[BrowserContext] = field(default_factory=list)
+    _opened: list[BrowserContext] = field(default_factory=list)
+    _kept: dict[str, Page] = field(default_factory=dict)
 
     async def window(self, site: Server, user: str | None = None, **options: Any) -> Page:
         """An empty page in a browser profile of its own, signed in as the user, allowed to show notifications."""
+        page = await self._open(site, user, options)
+        self._opened.append(page.context)
+        return page
+
+    async def console(self, site: Server, user: str, shared: bool = True) -> Page:
+        """The live console of the user, loaded anew and connected. Tests share its window, because a new one takes over a
+        second: not `shared`, for a server or a session that ends with the test."""
+        if not shared:
+            page = await self.window(site, user)
+        elif user in self._kept:
+            page = self._kept[user]
+        else:
+            page = self._kept[user] = await self._open(site, user, {})
+        await page.context.set_offline(False)
+        await page.goto("/")
+        await is_live(page)
+        return page
+
+    async def _open(self, site: Server, user: str | None, options: dict[str, Any]) -> Page:
         context = await self.browser.new_context(base_url=site.url, permissions=["notifications"], **options)
-        self.contexts.append(context)
         await context.add_init_script(RECORD_NOTIFICATIONS)
         if user:
             await context.add_cookies([{"name": "sessionid", "value": site.new_session(user), "url": site.url}])
@@ -69,26 +88,30 @@ class Visitors:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         return page
 
-    async def console(self, site: Server, user: str, **options: Any) -> Page:
-        """The live console of the user, connected."""
-        page = await self.window(site, user, **options)
-        await page.goto("/")
-        await is_live(page)
-        return page
+    async def close(self) -> None:
+        """Close the windows that tests don't share."""
+        while self._opened:
+            await self._opened.pop().close()
 
     def _logged(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.errors.append(message.text)
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def all_visitors(browser: Browser) -> Visitors:
+    """The windows of the module."""
+    return Visitors(browser)
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def visitors(browser: Browser) -> AsyncIterator[Visitors]:
-    """Opens pages for the test, and closes them."""
-    visitors = Visitors(browser)
-    yield visitors
-    for context in visitors.contexts:
-        await context.close()
-    assert visitors.errors_expected or not visitors.errors
+async def visitors(all_visitors: Visitors) -> AsyncIterator[Visitors]:
+    """Opens pages for the test."""
+    all_visitors.errors_expected = False
+    all_visitors.errors.clear()
+    yield all_visitors
+    await all_visitors.close()
+    assert all_visitors.errors_expected or not all_visitors.errors
 
 
 @pytest.fixture

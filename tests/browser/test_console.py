@@ -98,7 +98,7 @@ async def test_what_happened_during_a_reload_without_network_is_there_after_the_
 async def test_a_page_outlives_a_restart_of_the_server_and_misses_nothing(serve, visitors: Visitors, marker: str) -> None:
     visitors.errors_expected = True
     site = serve()
-    page = await visitors.console(site, "alice")
+    page = await visitors.console(site, "alice", shared=False)
     site.emit("report.ready", {"message": f"{marker} before"})
     await expect(events(page, marker)).to_have_count(1)
     await asyncio.to_thread(site.stop)
@@ -121,7 +121,7 @@ async def test_a_critical_event_is_shown_as_a_browser_notification_once(site: Se
 
 async def test_failed_logins_notify_the_administrator_and_nobody_else(serve, visitors: Visitors) -> None:
     site = serve()
-    admin, alice = await visitors.console(site, "admin"), await visitors.console(site, "alice")
+    admin, alice = [await visitors.console(site, user, shared=False) for user in ("admin", "alice")]
     for _ in range(5):
         site.sign_in("bob", "not this one").close()
     await expect(events(admin, "suspicious.brute_force").first).to_be_visible()
@@ -196,7 +196,7 @@ async def test_the_filter_shows_what_matches_the_pattern(site: Server, visitors:
 
 async def test_a_page_whose_session_was_ended_elsewhere_offers_to_sign_in_again(site: Server, visitors: Visitors) -> None:
     visitors.errors_expected = True  # the page is told 401
-    page = await visitors.console(site, "bob")
+    page = await visitors.console(site, "bob", shared=False)
     other = await page.context.new_page()
     await other.goto("/")
     await other.get_by_role("button", name="Sign out").click()

@@ -20,7 +20,7 @@ from tests.support.databases import Databases, base_environment
 from tests.support.paths import free_port
 from tests.support.remote import DjangoProcess
 from tests.support.seed import PASSWORD, Account
-from tests.support.streams import Stream, Transport, open_sse, open_websocket
+from tests.support.streams import PLAIN, Stream, Transport, open_sse, open_websocket
 from tests.support.waiting import wait_for
 
 Program = Literal["uvicorn", "daphne", "granian"]
@@ -63,6 +63,7 @@ class Server:
         self.errors_expected = False
         self._process: forkserver.ForkedProcess | None = None
         self._other: DjangoProcess | None = None
+        self._probe = httpx.Client(**PLAIN)
 
     @property
     def url(self) -> str:
@@ -93,7 +94,7 @@ class Server:
         if self._process.poll() is not None:
             raise RuntimeError(f"{self.program} ended with {self._process.returncode}:\n{self.log}")
         try:
-            return httpx.get(f"{self.url}/healthz", trust_env=False).status_code < 500
+            return self._probe.get(f"{self.url}/healthz").status_code < 500
         except httpx.TransportError:
             return False
 
@@ -110,6 +111,7 @@ class Server:
 
     def discard(self) -> None:
         """End it whatever state it is in."""
+        self._probe.close()
         if self._other is not None:
             self._other.__exit__()
         try:
@@ -158,7 +160,7 @@ class Server:
     def client(self, user: str | None = None, **options: Any) -> httpx.Client:
         """An HTTP client, signed in as the user by the session that the database has for them."""
         cookies = {"sessionid": self.accounts[user].session} if user else {}
-        return httpx.Client(base_url=self.url, cookies=cookies, trust_env=False, timeout=30, **options)
+        return httpx.Client(base_url=self.url, cookies=cookies, timeout=30, **PLAIN, **options)
 
     def sign_in(self, user: str, password: str = PASSWORD, path: str = "/accounts/login/") -> httpx.Client:
         """An HTTP client that signed in through the form, as a person does: a session of its own."""
