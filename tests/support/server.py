@@ -98,6 +98,11 @@ class Server:
         except httpx.TransportError:
             return False
 
+    def send_signal(self, how: signal.Signals) -> None:
+        """Send it a signal, if it runs."""
+        if self._process is not None:
+            self._process.send_signal(how)
+
     def stop(self, how: signal.Signals = signal.SIGTERM, timeout: float = STOP_TIMEOUT) -> None:
         """Tell it to end, and wait for the end. Raises subprocess.TimeoutExpired."""
         if self._process is not None:
@@ -244,7 +249,9 @@ class Servers:
         return server
 
     def end(self) -> None:
-        """End them all. Fails if one of them logged an error or did not end."""
+        """End them all at once. Fails if one of them logged an error or did not end."""
+        for server in self._started:
+            server.send_signal(signal.SIGTERM)
         for server in self._started:
             server.discard()
         for url in {server.env["DATABASE_URL"] for server in self._started}:
