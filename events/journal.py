@@ -72,19 +72,20 @@ def insert(records: Iterable[Record]) -> None:
         )
 
 
-def reserve(number: int) -> Head:
-    """Take the next `number` positions: the head as it was before. Holds the one lock until the transaction ends, so that
-    positions become visible in their order. Call it inside a transaction."""
-    table = JournalHead._meta.db_table
+def reserve(number: int) -> tuple[Head, bool]:
+    """Take the next `number` positions: the head as it was before, and whether rows wait in the outbox. Holds the one lock until
+    the transaction ends, so that positions become visible in their order. Call it inside a transaction."""
     with connections[settings().DATABASE].cursor() as cursor:
         while True:
             cursor.execute(
-                f'UPDATE "{table}" SET "position" = "position" + %s WHERE "id" = 1 RETURNING "epoch", "position", "pruned"',
+                f'UPDATE "{JournalHead._meta.db_table}" SET "position" = "position" + %s WHERE "id" = 1'
+                f' RETURNING "epoch", "position", "pruned",'
+                f' EXISTS (SELECT 1 FROM "{JournalEntry._meta.db_table}" WHERE "position" IS NULL)',
                 [number],
             )
             row = cursor.fetchone()
             if row:
-                return Head(row[0], row[1] - number, row[2])
+                return Head(row[0], row[1] - number, row[2]), bool(row[3])
             _begin_epoch()
 
 
@@ -95,19 +96,20 @@ def _begin_epoch() -> None:
     JournalHead.objects.using(settings().DATABASE).bulk_create([head], ignore_conflicts=True)
 
 
-def sequence(records: Sequence[Record]) -> tuple[Head, list[Record]]:
-    """Give the records positions: the head as it was before, and the records with them. Call it inside a transaction."""
-    head = reserve(len(records))
-    return head, [r._replace(position=head.position + n) for n, r in enumerate(records, 1)]
+def sequence(records: Sequence[Record]) -> tuple[Head, list[Record], bool]:
+    """Give the records positions: the head as it was before, the records with them, and whether rows wait in the outbox. Call it
+    inside a transaction."""
+    head, outbox_waits = reserve(len(records))
+    return head, [r._replace(position=head.position + n) for n, r in enumerate(records, 1)], outbox_waits
 
 
 def sequence_outbox(limit: int) -> tuple[Head, list[Published]]:
     """Give positions to the oldest rows of the outbox. Call it inside a transaction."""
-    head = reserve(0)
+    head, _ = reserve(0)
     waiting = list(_rows().filter(position=None).order_by("id").values_list("id", *Published._fields)[:limit])
     if not waiting:
         return head, []
-    head = reserve(len(waiting))
+    reserve(len(waiting))
     published = [Published(head.position + n, *row[2:]) for n, row in enumerate(waiting, 1)]
     with connections[settings().DATABASE].cursor() as cursor:
         cursor.executemany(

@@ -137,10 +137,10 @@ class Publisher:
         next_poll = 0.0
         while True:
             tickets, committed, stopping = self._next_work(next_poll)
-            self._write(tickets)
             if committed or time.monotonic() >= next_poll:
                 self._publish_waiting()
                 next_poll = time.monotonic() + settings().POLL_INTERVAL
+            self._write(tickets)
             if stopping and not self._queue:
                 break
         connections.close_all()
@@ -167,7 +167,7 @@ class Publisher:
         if not tickets:
             return
         try:
-            batch = self._attempt(partial(self._write_sequenced, [r for ticket in tickets for r in ticket.records]))
+            batch = self._write_after_outbox([record for ticket in tickets for record in ticket.records])
         except Exception as error:  # the boundary: whatever an event or an emitter does, the thread goes on with the next
             if len(tickets) > 1 and not self._passes(error):
                 for ticket in tickets:  # one of them is at fault: the others must not go down with it
@@ -184,11 +184,28 @@ class Publisher:
         """Publish the outbox: what this process committed, and what a process left that died before it could."""
         with _isolated("The outbox can't be published now; the next poll tries again"):
             while self._attempt(journal.outbox_waits):
-                self._announce(self._attempt(self._sequence_waiting))
+                batch = self._attempt(self._sequence_waiting)
+                self._announce(batch)
+                if len(batch.events) < BATCH_SIZE:  # what comes in meanwhile does not hold up the rest
+                    return
 
-    def _write_sequenced(self, records: Sequence[Record]) -> Batch:
-        with transaction.atomic(using=settings().DATABASE):
-            head, sequenced = journal.sequence(records)
+    def _write_after_outbox(self, records: Sequence[Record]) -> Batch:
+        """Write events: what any process committed before they were handed in gets its positions before theirs."""
+        batch = self._attempt(partial(self._write_sequenced, records))
+        if batch is None:
+            self._publish_waiting()
+            batch = self._attempt(partial(self._write_sequenced, records, whatever_waits=True))
+            assert batch is not None
+        return batch
+
+    def _write_sequenced(self, records: Sequence[Record], whatever_waits: bool = False) -> Batch | None:
+        """Write events with their positions. None if nothing was written because rows wait in the outbox."""
+        alias = settings().DATABASE
+        with transaction.atomic(using=alias):
+            head, sequenced, outbox_waits = journal.sequence(records)
+            if outbox_waits and not whatever_waits:
+                transaction.set_rollback(True, using=alias)
+                return None
             self._store(sequenced)
         return Batch(head.epoch, head.position + len(records), [_published(record) for record in sequenced])
 

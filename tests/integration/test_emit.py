@@ -14,10 +14,11 @@ from django.db import connections, transaction
 from django.test import TestCase
 
 import events
-from events import aemit, emit, event_router, get_event_stats, unified_event_manager
+from events import aemit, emit, event_router, get_event_stats, journal, unified_event_manager
 from events.batch import Batch
 from events.exceptions import InvalidEvent
 from events.models import JournalEntry
+from events.publisher import BATCH_SIZE
 from events.testing import Captured, wait_published
 from events.types import EventCategory, EventPriority, UnifiedEvent
 from tests.support.waiting import wait_for
@@ -121,6 +122,15 @@ def test_events_keep_the_order_of_their_emission_within_a_transaction(published:
             emit(f"document.n{number}")
     wait_published()
     assert stored() == sent(published) == [(number + 1, f"document.n{number}") for number in range(20)]
+
+
+@real_transactions
+def test_what_another_process_committed_before_an_event_was_emitted_is_published_before_it(published: list[Batch]) -> None:
+    waiting = [UnifiedEvent(EventCategory.REALTIME, f"document.n{number}") for number in range(2 * BATCH_SIZE + 1)]
+    journal.insert([journal.record_of(event) for event in waiting])
+    emit("document.last")
+    in_order = [*(event.event_type for event in waiting), "document.last"]
+    assert stored() == sent(published) == list(enumerate(in_order, 1))
 
 
 @real_transactions
