@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-from collections.abc import Iterator
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -15,13 +14,12 @@ from django.test import TestCase
 
 import events
 from events import aemit, emit, event_router, get_event_stats, journal, unified_event_manager
-from events.batch import Batch
 from events.exceptions import InvalidEvent
 from events.models import JournalEntry
 from events.publisher import BATCH_SIZE
 from events.testing import Captured, wait_published
 from events.types import EventCategory, EventPriority, UnifiedEvent
-from tests.support.waiting import wait_for
+from tests.support.sent import Sent
 
 EMITTERS = {
     EventCategory.REALTIME: events.emit_realtime_event,
@@ -53,20 +51,6 @@ real_transactions = pytest.mark.django_db(transaction=True)
 in_a_test_transaction = pytest.mark.django_db
 
 
-@pytest.fixture
-def published() -> Iterator[list[Batch]]:
-    """The batches that this process sends to the hubs."""
-    batches: list[Batch] = []
-    listener = batches.append
-    unified_event_manager.writer.publisher.listen(listener)
-    yield batches
-    unified_event_manager.writer.publisher.unlisten(listener)
-
-
-def sent(batches: list[Batch]) -> list[tuple[int, str]]:
-    return [(event.position, event.event_type) for batch in batches for event in batch.events]
-
-
 def stored() -> list[tuple[int | None, str]]:
     return list(JournalEntry.objects.order_by("position").values_list("position", "event_type"))
 
@@ -75,35 +59,33 @@ def stored() -> list[tuple[int | None, str]]:
 
 
 @real_transactions
-def test_an_event_outside_of_a_transaction_has_its_position_when_emit_returns(published: list[Batch]) -> None:
+def test_an_event_outside_of_a_transaction_has_its_position_when_emit_returns(sent: Sent) -> None:
     assert emit("document.uploaded", {"n": 1}) is True
     assert stored() == [(1, "document.uploaded")]
-    assert sent(published) == [(1, "document.uploaded")]
+    assert sent.events == [(1, "document.uploaded")]
 
 
 @real_transactions
-def test_an_event_in_a_transaction_is_published_once_that_commits(published: list[Batch]) -> None:
+def test_an_event_in_a_transaction_is_published_once_that_commits(sent: Sent) -> None:
     with transaction.atomic():
         assert emit("document.uploaded") is True
         assert stored() == [(None, "document.uploaded")]
-        assert published == []
-    wait_for(lambda: published, "the event to be published")
-    assert stored() == sent(published) == [(1, "document.uploaded")]
+        assert sent.events == []
+    assert sent.events == stored() == [(1, "document.uploaded")]
 
 
 @real_transactions
-def test_a_transaction_that_is_rolled_back_leaves_nothing_and_sends_nothing(published: list[Batch]) -> None:
+def test_a_transaction_that_is_rolled_back_leaves_nothing_and_sends_nothing(sent: Sent) -> None:
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         for number in range(3):
             assert emit("document.undone", {"n": number}, priority="critical", category="workflow") is True
         raise ZeroDivisionError
     emit("document.uploaded")
-    wait_published()
-    assert stored() == sent(published) == [(1, "document.uploaded")]
+    assert sent.events == stored() == [(1, "document.uploaded")]
 
 
 @real_transactions
-def test_a_savepoint_that_is_rolled_back_takes_its_events_with_it(published: list[Batch]) -> None:
+def test_a_savepoint_that_is_rolled_back_takes_its_events_with_it(sent: Sent) -> None:
     with transaction.atomic():
         emit("document.before")
         with pytest.raises(ZeroDivisionError), transaction.atomic():
@@ -111,26 +93,24 @@ def test_a_savepoint_that_is_rolled_back_takes_its_events_with_it(published: lis
             raise ZeroDivisionError
         with transaction.atomic():
             emit("document.after")
-    wait_published()
-    assert stored() == sent(published) == [(1, "document.before"), (2, "document.after")]
+    assert sent.events == stored() == [(1, "document.before"), (2, "document.after")]
 
 
 @real_transactions
-def test_events_keep_the_order_of_their_emission_within_a_transaction(published: list[Batch]) -> None:
+def test_events_keep_the_order_of_their_emission_within_a_transaction(sent: Sent) -> None:
     with transaction.atomic():
         for number in range(20):
             emit(f"document.n{number}")
-    wait_published()
-    assert stored() == sent(published) == [(number + 1, f"document.n{number}") for number in range(20)]
+    assert sent.events == stored() == [(number + 1, f"document.n{number}") for number in range(20)]
 
 
 @real_transactions
-def test_what_another_process_committed_before_an_event_was_emitted_is_published_before_it(published: list[Batch]) -> None:
+def test_what_another_process_committed_before_an_event_was_emitted_is_published_before_it(sent: Sent) -> None:
     waiting = [UnifiedEvent(EventCategory.REALTIME, f"document.n{number}") for number in range(2 * BATCH_SIZE + 1)]
     journal.insert([journal.record_of(event) for event in waiting])
     emit("document.last")
     in_order = [*(event.event_type for event in waiting), "document.last"]
-    assert stored() == sent(published) == list(enumerate(in_order, 1))
+    assert sent.events == stored() == list(enumerate(in_order, 1))
 
 
 @real_transactions
@@ -147,22 +127,21 @@ def test_a_security_event_survives_the_rollback_of_the_transaction_it_was_emitte
 
 
 @real_transactions
-async def test_asynchronous_code_needs_no_transaction(published: list[Batch]) -> None:
+async def test_asynchronous_code_needs_no_transaction(sent: Sent) -> None:
     assert await aemit("document.uploaded", {"n": 1}) is True
     assert [p async for p in JournalEntry.objects.values_list("position", flat=True)] == [1]
-    assert sent(published) == [(1, "document.uploaded")]
+    assert sent.events == [(1, "document.uploaded")]
 
 
 @real_transactions
-def test_asynchronous_code_that_a_transaction_waits_for_joins_it(published: list[Batch]) -> None:
+def test_asynchronous_code_that_a_transaction_waits_for_joins_it(sent: Sent) -> None:
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         assert async_to_sync(aemit)("document.undone") is True
         assert stored() == [(None, "document.undone")]
         raise ZeroDivisionError
     with transaction.atomic():
         assert async_to_sync(events.emit_workflow_event)("step.done") is True
-    wait_published()
-    assert stored() == sent(published) == [(1, "step.done")]
+    assert sent.events == stored() == [(1, "step.done")]
 
 
 @real_transactions
@@ -265,17 +244,17 @@ def test_an_event_and_parts_of_one_together_are_a_mistake() -> None:
 
 
 @real_transactions
-def test_a_streaming_event_is_sent_and_not_journaled(published: list[Batch]) -> None:
+def test_a_streaming_event_is_sent_and_not_journaled(sent: Sent) -> None:
     assert emit("token.generated", {"text": "Hel"}, category="streaming") is True
-    assert sent(published) == [(0, "token.generated")]
+    assert sent.events == [(0, "token.generated")]
     with transaction.atomic():
         emit("token.generated", category="streaming")
-        assert len(published) == 1
-    assert len(published) == 2
+        assert len(sent.events) == 1
+    assert len(sent.events) == 2
     with transaction.atomic():
         emit("token.undone", category="streaming")
         transaction.set_rollback(True)
-    assert len(published) == 2
+    assert len(sent.events) == 2
     assert stored() == []
 
 

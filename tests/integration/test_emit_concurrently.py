@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection, connections, transaction
 
-from events import aemit, emit, unified_event_manager
+from events import aemit, emit
 from events.batch import Batch
 from events.models import JournalEntry, JournalHead
+from tests.support.sent import Sent
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def published() -> Iterator[list[Batch]]:
-    batches: list[Batch] = []
-    listener = batches.append
-    unified_event_manager.writer.publisher.listen(listener)
-    yield batches
-    unified_event_manager.writer.publisher.unlisten(listener)
 
 
 def run_all(*works: Callable[[], object]) -> None:
@@ -46,7 +38,7 @@ def wait_for_positions(number: int) -> list[JournalEntry]:
     return list(JournalEntry.objects.order_by("position"))
 
 
-def assert_published_in_order(batches: list[Batch], number: int) -> None:
+def assert_sent_in_order(batches: list[Batch], number: int) -> None:
     assert [event.position for batch in batches for event in batch.events] == list(range(1, number + 1))
     assert [batch.last for batch in batches] == [batch.events[-1].position for batch in batches]
     assert len({batch.epoch for batch in batches}) == 1
@@ -54,7 +46,7 @@ def assert_published_in_order(batches: list[Batch], number: int) -> None:
     assert (head.position, head.epoch) == (number, batches[0].epoch)
 
 
-def test_positions_of_eight_threads_and_four_with_transactions_are_gap_free_and_in_order(published: list[Batch]) -> None:
+def test_positions_of_eight_threads_and_four_with_transactions_are_gap_free_and_in_order(sent: Sent) -> None:
     def emits(thread: int) -> None:
         for n in range(50):
             assert emit("thread.emitted", {"thread": thread, "n": n}) is True
@@ -71,21 +63,21 @@ def test_positions_of_eight_threads_and_four_with_transactions_are_gap_free_and_
     total = 8 * 50 + 4 * 8 * 3
     rows = wait_for_positions(total)
     assert [row.position for row in rows] == list(range(1, total + 1))
-    assert_published_in_order(published, total)
+    assert_sent_in_order(sent.batches, total)
     for thread in range(12):
         own = [row.event.data["n"] for row in rows if row.event.data["thread"] == thread]
         assert own == sorted(own), "each thread's events are in the order of its emission"
 
 
-async def test_positions_of_five_hundred_tasks_are_gap_free(published: list[Batch]) -> None:
+async def test_positions_of_five_hundred_tasks_are_gap_free(sent: Sent) -> None:
     assert all(await asyncio.gather(*(aemit("task.emitted", {"n": n}) for n in range(500))))
     rows = [row async for row in JournalEntry.objects.order_by("position")]
     assert [row.position for row in rows] == list(range(1, 501))
     assert [row.event.data["n"] for row in rows] == list(range(500))
-    assert len(published) < 100, "what waits is written in groups"
+    assert len(sent.batches) < 100, "what waits is written in groups"
 
 
-def test_positions_follow_the_commits_and_not_the_inserts(published: list[Batch]) -> None:
+def test_positions_follow_the_commits_and_not_the_inserts(sent: Sent) -> None:
     if connection.vendor == "sqlite":
         pytest.skip("SQLite has one writer at a time: transactions commit in the order in which they write")
     inserted, committed = threading.Event(), threading.Event()
@@ -108,14 +100,14 @@ def test_positions_follow_the_commits_and_not_the_inserts(published: list[Batch]
     rows = wait_for_positions(3)
     assert rows[2].event_type == "transaction.slow"
     assert rows[2].id < max(rows[0].id, rows[1].id), "it was inserted before what is before it"
-    assert_published_in_order(published, 3)
+    assert_sent_in_order(sent.batches, 3)
 
 
-def test_a_transaction_that_stays_open_holds_up_nobody_else(published: list[Batch]) -> None:
+def test_a_transaction_that_stays_open_holds_up_nobody_else(sent: Sent) -> None:
     if connection.vendor == "sqlite":
         pytest.skip("SQLite has one writer at a time")
     with transaction.atomic():
         emit("transaction.slow")
         run_all(lambda: [emit("thread.emitted") for _ in range(10)])
-        assert [p.position for batch in published for p in batch.events] == list(range(1, 11))
+        assert [position for position, _ in sent.events] == list(range(1, 11))
     assert wait_for_positions(11)[-1].event_type == "transaction.slow"
