@@ -19,7 +19,7 @@ from unfold.utils import display_for_label
 
 from audit.models import AuditEntry, Outcome
 from events.client_ip import client_ip
-from events.readonly import ReadOnlyAdmin, TimeRangeFilter, readable_json
+from events.readonly import ReadOnlyAdmin, TimeRangeFilter, one_line_time, readable_json
 from events.types import EventPriority
 
 OUTCOME_COLOURS = {Outcome.SUCCESS: "success", Outcome.FAILURE: "danger", Outcome.DENIED: "warning", Outcome.UNKNOWN: "default"}
@@ -151,8 +151,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         return queryset.defer("data", "metadata") if is_list else queryset
 
     @display(description="Time", ordering="timestamp")
-    def time(self, entry: AuditEntry) -> str:
-        return localtime(entry.timestamp).strftime("%Y-%m-%d %H:%M:%S")
+    def time(self, entry: AuditEntry) -> SafeString:
+        return one_line_time(entry.timestamp)
 
     @display(description="Time")
     def exact_time(self, entry: AuditEntry) -> str:
@@ -180,7 +180,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @display(description="Actor")
     def who(self, entry: AuditEntry) -> str:
-        return entry.actor_label or entry.user_id or "–"
+        return entry.actor_label or (f"user {entry.user_id}" if entry.user_id else "–")
 
     @display(description="Resource")
     def resource(self, entry: AuditEntry) -> str:

@@ -7,27 +7,14 @@ from pathlib import Path
 
 import dj_database_url
 from django.templatetags.static import static
-from pydantic_settings import BaseSettings
+
+from chatter_site.environment import read_environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
-class Environment(BaseSettings):
-    """What the environment may say about the site. The keys of EVENTS, AUDIT and SECURITY are read by the apps themselves."""
-
-    VAR_DIR: Path = BASE_DIR / "var"
-    DEBUG: bool = False
-    SECRET_KEY: str = ""
-    ALLOWED_HOSTS: list[str] = ["localhost", "127.0.0.1", "[::1]"]
-    CSRF_TRUSTED_ORIGINS: list[str] = []
-    DATABASE_URL: str = ""
-    REDIS_URL: str = ""
-    REDIS_PREFIX: str = "chatter"
-    HTTPS: bool = False
-
-
-env = Environment()
-VAR_DIR = env.VAR_DIR.resolve()
+env = read_environment()
+VAR_DIR = (env.VAR_DIR or BASE_DIR / "var").resolve()
 VAR_DIR.mkdir(parents=True, exist_ok=True)
 
 

@@ -18,7 +18,7 @@ from events.conf import settings
 from events.exceptions import InvalidFilter
 from events.filters import EventFilter
 from events.models import JournalEntry
-from events.readonly import ReadOnlyAdmin, TimeRangeFilter, readable_json
+from events.readonly import ReadOnlyAdmin, TimeRangeFilter, one_line_time, readable_json
 from events.types import EventPriority
 
 PRIORITY_COLOURS = {
@@ -95,8 +95,8 @@ class JournalEntryAdmin(ReadOnlyAdmin):
         return entry.user_id or "–"
 
     @display(description="Time")
-    def time(self, entry: JournalEntry) -> str:
-        return localtime(entry.timestamp).strftime("%Y-%m-%d %H:%M:%S")
+    def time(self, entry: JournalEntry) -> SafeString:
+        return one_line_time(entry.timestamp)
 
     @display(description="Time")
     def exact_time(self, entry: JournalEntry) -> str:

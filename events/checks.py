@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
@@ -18,13 +19,19 @@ def settings_errors(cls: type[AppSettings], check_id: str) -> list[CheckMessage]
     except ValidationError as error:
         return [
             Error(
-                f"{cls.setting}[{'.'.join(map(str, problem['loc']))!r}]: {problem['msg']}.",
+                f"{_name(cls, problem['loc'])}: {problem['msg']}.",
                 hint=f"Known keys: {', '.join(cls.model_fields)}." if problem["type"] == "extra_forbidden" else None,
                 id=check_id,
             )
             for problem in error.errors()
         ]
     return []
+
+
+def _name(cls: type[AppSettings], place: tuple[int | str, ...]) -> str:
+    """What is wrong, as the reader wrote it: an environment variable or a key of the dict."""
+    variable = f"{cls.setting}_{place[0]}"
+    return variable if variable in os.environ else f"{cls.setting}[{'.'.join(map(str, place))!r}]"
 
 
 @register

@@ -1,17 +1,17 @@
 """The settings: one dict an app, `EVENTS` here. Name, type, default and meaning of each key in one place.
 
-Each key can also be set from the environment, as `EVENTS_<KEY>`, which wins over the dict. Read lazily: nothing is read
-at import, and a change of the setting (in tests) is seen at once.
+Each key can also be set from the environment, as `EVENTS_<KEY>`, which wins over the dict; lists with commas between. Read
+lazily: nothing is read at import, and a change of the setting (in tests) is seen at once.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, get_origin
 
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
-from pydantic import Field, IPvAnyNetwork
+from pydantic import Field, IPvAnyNetwork, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 
@@ -20,7 +20,16 @@ class AppSettings(BaseSettings):
 
     setting: ClassVar[str]
 
-    model_config = SettingsConfigDict(extra="forbid", case_sensitive=True, frozen=True)
+    model_config = SettingsConfigDict(extra="forbid", case_sensitive=True, frozen=True, enable_decoding=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _split(cls, value: Any, info: ValidationInfo) -> Any:
+        """The environment's text for a list or a set: its items, with commas between."""
+        field = cls.model_fields[info.field_name or ""]
+        if isinstance(value, str) and get_origin(field.annotation) in (list, set, frozenset):
+            return [item.strip() for item in value.split(",") if item.strip()]
+        return value
 
     @classmethod
     def settings_customise_sources(

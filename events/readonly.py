@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timezone import is_naive, make_aware
+from django.utils.timezone import is_naive, localtime, make_aware
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.paginator import InfinitePaginator
@@ -87,6 +87,11 @@ def parse_moment(text: str) -> datetime | None:
         return (make_aware(moment) if is_naive(moment) else moment).astimezone(UTC) if moment else None
     except (ValueError, OverflowError):
         return None
+
+
+def one_line_time(moment: datetime) -> SafeString:
+    """A moment for a column of a list, which must not break it."""
+    return format_html('<span style="white-space: nowrap">{}</span>', localtime(moment).strftime("%Y-%m-%d %H:%M:%S"))
 
 
 def readable_json(value: Any) -> SafeString:

@@ -92,7 +92,7 @@ class UnifiedEvent:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The event that `to_dict` wrote. Raises InvalidEvent that names the missing, unknown or malformed field."""
         if not isinstance(values, dict):
-            raise InvalidEvent("event", "must be a dictionary")
+            raise InvalidEvent("event", "must be a dictionary (in JSON: an object)")
         unknown = values.keys() - {f.name for f in fields(cls)}
         if unknown:
             raise InvalidEvent(min(map(str, unknown)), "not a field of an event")
@@ -162,9 +162,9 @@ def check(event: UnifiedEvent) -> None:
         raise InvalidEvent("priority", f"{event.priority!r:.100} is not an EventPriority")
     check_timestamp(event.timestamp)
     if not isinstance(event.data, dict):
-        raise InvalidEvent("data", "must be a dictionary")
+        raise InvalidEvent("data", "must be a dictionary (in JSON: an object)")
     if not isinstance(event.metadata, dict):
-        raise InvalidEvent("metadata", "must be a dictionary")
+        raise InvalidEvent("metadata", "must be a dictionary (in JSON: an object)")
     for name in RESERVED_METADATA & event.metadata.keys():
         raise InvalidEvent("metadata", f"{name!r} is set by the system")
     if not event.id:
@@ -195,12 +195,12 @@ def create_event(
     for name in fields_.keys() - EVENT_FIELDS:
         raise InvalidEvent(name, "not a field of an event")
     if data is not None and not isinstance(data, dict):
-        raise InvalidEvent("data", "must be a dictionary")
+        raise InvalidEvent("data", "must be a dictionary (in JSON: an object)")
     fields_["data"] = dict(data or {})
     metadata = fields_.get("metadata")
     if metadata is not None:
         if not isinstance(metadata, dict):
-            raise InvalidEvent("metadata", "must be a dictionary")
+            raise InvalidEvent("metadata", "must be a dictionary (in JSON: an object)")
         fields_["metadata"] = dict(metadata)
     else:
         fields_.pop("metadata", None)

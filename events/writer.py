@@ -23,6 +23,8 @@ from events.types import EventCategory, UnifiedEvent
 
 logger = logging.getLogger("events.writer")
 
+DRAIN_TIMEOUT = 10.0
+
 
 class Writer:
     """The outlet of the event router (`events.router.Outlet`). `write_to_emitters` stores the events of categories that have tables
@@ -78,9 +80,8 @@ class Writer:
 
     def stop(self) -> None:
         """Write what was handed in, let the handlers that wait for it finish, and end the threads."""
-        timeout = settings().WRITE_TIMEOUT
-        self.publisher.drain(timeout)
-        self._background.drain(timeout)
+        self.publisher.drain(DRAIN_TIMEOUT)
+        self._background.drain(DRAIN_TIMEOUT)
         self._background.stop()
         self.publisher.stop()  # with what those handlers emitted
 

@@ -14,9 +14,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatter_site.settings")
 import django
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
-from django.db import connections
+from django.db import OperationalError, connections
 
 
 def fingerprint_of_static() -> str:
@@ -46,15 +47,18 @@ def collect_static() -> None:
 
 
 def prepare() -> None:
-    """Everything that the site needs to be served. Exits with what is wrong with the settings, if something is."""
-    django.setup()
+    """Everything that the site needs to be served. Exits with what is wrong with the settings or the database, if something is."""
     try:
+        django.setup()
         call_command("check", stdout=StringIO())
-    except SystemCheckError as error:
+    except (ImproperlyConfigured, SystemCheckError) as error:
         sys.exit(str(error))
     collect_static()
-    call_command("migrate", interactive=False, verbosity=0)
-    call_command("setup_demo")
+    try:
+        call_command("migrate", interactive=False, verbosity=0)
+        call_command("setup_demo")
+    except OperationalError as error:
+        sys.exit(f"The database can't be used: {error}")
     connections.close_all()
 
 

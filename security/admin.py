@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
@@ -21,9 +23,9 @@ class FailureWindowAdmin(ReadOnlyAdmin):
     search_fields = ("key__exact",)
     search_help_text = "The whole of an address, an account's id or a hash"
     fieldsets = (
-        ("Who", {"fields": ("kind_badge", "key")}),
-        ("Failed logins", {"fields": ("failures", "first_failure", "last_failure", "counted_at")}),
-        ("Alert", {"fields": ("alert_badge", "alerted_at", "since_alert")}),
+        ("Who", {"fields": ("kind", "key")}),
+        ("Failed logins", {"fields": ("failures", "since", "last_failure", "counted_at")}),
+        ("Alert", {"fields": ("alerted_at", "since_alert")}),
     )
 
     @display(description="Kind", ordering="kind", label=KIND_COLOURS)
@@ -33,6 +35,10 @@ class FailureWindowAdmin(ReadOnlyAdmin):
     @display(description="Recent failures")
     def failures(self, window: FailureWindow) -> int:
         return len(window.recent)
+
+    @display(description="First failure")
+    def since(self, window: FailureWindow) -> str:
+        return date_format(localtime(window.first_failure), "DATETIME_FORMAT")
 
     @display(description="Alert", label={"alerted": "danger", "none": "success"})
     def alert_badge(self, window: FailureWindow) -> str:

@@ -73,6 +73,7 @@ class Documents(View):
 @login_required
 def document(request: SignedInRequest, document_id: int) -> HttpResponse:
     """A document's chunks."""
+    fail_abandoned(request.user)
     cursor = current_cursor()
     found = get_object_or_404(Document, pk=document_id, owner=request.user)
     page = Paginator(found.chunks.all(), CHUNKS_A_PAGE).get_page(request.GET.get("page"))

@@ -175,7 +175,7 @@ def validate_event_data(event_type: EventType | str, data: dict[str, Any]) -> di
     """
     payload = PAYLOADS[parse_event_type(event_type)]
     if not isinstance(data, dict):
-        raise InvalidEvent("data", f"must be a dictionary, not {type(data).__name__}")
+        raise InvalidEvent("data", f"must be a dictionary (in JSON: an object), not {type(data).__name__}")
     try:
         checked = payload.model_validate(data)
     except ValidationError as error:

@@ -106,6 +106,12 @@ def test_viewing_takes_being_staff_and_the_view_permission(staff: bool, permissi
     assert client.get(page(entry)).status_code == status
 
 
+def test_who_is_signed_in_and_no_staff_is_told_why_they_see_the_login() -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("alice"))
+    assert "You are signed in as alice, who may not see this page" in client.get(reverse("admin:login")).content.decode()
+
+
 def test_an_anonymous_visitor_is_sent_to_the_login() -> None:
     response = Client().get(reverse(LIST))
     assert (response.status_code, response.url.split("?")[0]) == (302, reverse("admin:login"))

@@ -209,6 +209,12 @@ def test_what_a_crash_left_unfinished_is_failed_when_its_owner_looks(client: Cli
     assert told()[-1]["type"] == "document.processing_failed"
 
 
+def test_what_a_crash_left_unfinished_is_failed_on_its_own_page_too(client: Client, alice: User) -> None:
+    document = Document.objects.create(owner=alice, name="half.txt", size=9, status=Document.Status.PROCESSING)
+    Document.objects.update(updated_at=timezone.now() - processing.ABANDONED_AFTER - timedelta(seconds=1))
+    assert processing.INTERRUPTED in client.get(document.get_absolute_url()).content.decode()
+
+
 def test_what_is_being_processed_elsewhere_is_left_alone(client: Client, alice: User) -> None:
     Document.objects.create(owner=alice, name="busy.txt", size=9, status=Document.Status.PROCESSING)
     assert client.get("/documents/").json()["documents"][0]["status"] == "processing"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -67,7 +66,7 @@ with transaction.atomic():
 @pytest.fixture(scope="module")
 def server(serve_module: Servers) -> Server:
     """It hears of events through Redis alone."""
-    return serve_module(redis=True, EVENTS_POLL_INTERVAL="60", CSRF_TRUSTED_ORIGINS=json.dumps([TRUSTED]))
+    return serve_module(redis=True, EVENTS_POLL_INTERVAL="60", CSRF_TRUSTED_ORIGINS=TRUSTED)
 
 
 @pytest.fixture

@@ -106,8 +106,28 @@ def test_a_port_that_is_taken_is_told_in_one_line(site: Site) -> None:
     assert done.stderr == f"Can't listen on 127.0.0.1:{site.port}: Address already in use. For another port: make run PORT=8001\n"
 
 
-def test_a_mistake_in_the_settings_is_told_before_anything_is_served(site: Site) -> None:
-    site.start(EVENTS_SSE_QUEUE_MAXSIZE="many")
-    assert site.process.returncode != 0
-    assert "SSE_QUEUE_MAXSIZE" in site.output
-    assert "events.E001" in site.output
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("EVENTS_SSE_QUEUE_MAXSIZE", "many", "(events.E001) EVENTS_SSE_QUEUE_MAXSIZE: "),
+        ("EVENTS_TRUSTED_PROXIES", "10.0.0.0/8,proxy", "(events.E001) EVENTS_TRUSTED_PROXIES: "),
+        ("DATABASE_URL", "nonsense", "DATABASE_URL: "),
+        ("DATABASE_URL", "postgres://root@127.0.0.1:1/chatter", "The database can't be used: "),
+        ("REDIS_URL", "nonsense", "REDIS_URL: "),
+        ("DEBUG", "maybe", "DEBUG: "),
+    ],
+)
+def test_a_mistake_in_the_environment_is_told_before_anything_is_served(site: Site, variable: str, value: str, told: str) -> None:
+    site.start(**{variable: value})
+    assert site.process.wait(NOT_STUCK) == 1
+    assert told in site.output
+    assert "Traceback" not in site.output
+
+
+def test_lists_in_the_environment_have_commas_between(site: Site) -> None:
+    site.start(ALLOWED_HOSTS="127.0.0.1, chatter.example", EVENTS_TRUSTED_PROXIES="10.0.0.0/8,192.0.2.1")
+    answers = [
+        httpx.get(f"http://127.0.0.1:{site.port}/accounts/login/", headers={"Host": host}, trust_env=False).status_code
+        for host in ("chatter.example", "127.0.0.1", "other.example")
+    ]
+    assert answers == [200, 200, 400]

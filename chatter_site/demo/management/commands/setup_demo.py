@@ -33,7 +33,7 @@ class Command(BaseCommand):
             new = " and ".join(name for name, outcome in outcomes.items() if outcome == "created")
             self.stdout.write(f"  password  {self.style.WARNING(password)}  (for {new}; it is not shown again)")
         else:
-            self.stdout.write("  password  as before; to set a new one: DEMO_PASSWORD=… manage.py setup_demo")
+            self.stdout.write("  password  as before; to set a new one: DEMO_PASSWORD=… make run")
 
     def _prepare(self, name: str, is_admin: bool, password: str, overwrite: bool) -> str:
         """Create the account, or give it the password where it may be overwritten. What was done, in a word."""
