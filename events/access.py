@@ -10,6 +10,8 @@ from typing import Any, Final
 from events.types import EventCategory, UnifiedEvent
 
 EVERYONE: Final = "all"
+# Nobody's: what the hubs tell each other through the journal (`events.access_changes`).
+HUBS: Final = "hubs"
 STAFF_CATEGORIES: Final = frozenset(
     {EventCategory.SECURITY, EventCategory.AUDIT, EventCategory.MONITORING, EventCategory.ANALYTICS}
 )

@@ -9,7 +9,11 @@ class EventsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from events import checks  # noqa: F401  registers the system checks
+        from events import (
+            access_changes,
+            checks,  # noqa: F401  registers the system checks
+        )
         from events.manager import unified_event_manager
 
         unified_event_manager.initialize()
+        access_changes.connect()

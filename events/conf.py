@@ -76,6 +76,11 @@ class EventsSettings(AppSettings):
     SSE_QUEUE_MAXBYTES: int = Field(1_048_576, ge=65_536, description="Bytes that may wait for one client.")
     SSE_MAX_CONNECTIONS_PER_USER: int = Field(5, ge=1, description="Streams that one user may have open, in one server process.")
     SSE_KEEPALIVE_TIMEOUT: float = Field(30.0, gt=0, description="Seconds without an event before a heartbeat.")
+    SSE_MAX_CONNECTION_AGE: float = Field(
+        900.0,
+        gt=0,
+        description="Seconds, give or take a tenth, after which a stream must reconnect, and so show again who it is.",
+    )
     RESUME_MAX_EVENTS: int = Field(100_000, ge=1, description="A client that is further behind is told `gap` and starts anew.")
     TRUSTED_PROXIES: list[IPvAnyNetwork] = Field(
         [], description="Networks (CIDR) of the reverse proxies whose `X-Forwarded-For` is believed."

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
+from events.access import HUBS
 from events.conf import settings
 from events.filters import EventFilter
 from events.models import JournalEntry
@@ -34,5 +35,5 @@ class Selection:
             "correlation_id": self.correlation_id,
         }
         given = {name: value for name, value in conditions.items() if value is not None}
-        published = JournalEntry.objects.using(settings().DATABASE).filter(position__isnull=False)
+        published = JournalEntry.objects.using(settings().DATABASE).filter(position__isnull=False).exclude(audience=HUBS)
         return self.wanted.restrict(published.filter(**given))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from events.conf import settings
+from events.delivery.authentication import Credential
 from events.delivery.frames import Message, Wire
 from events.filters import EventFilter
 from events.stats import stats
@@ -21,19 +23,26 @@ Send = Callable[[Message], Awaitable[None]]
 
 class Client:
     """A stream of one user. `position` is the last one that the client was told of; `abort` ends its connection unasked. It is
-    `live` from when it has caught up, and `closed` once the hub has done with it.
+    `live` from when it has caught up, until it `expires` (monotonic seconds), and `closed` once the hub has done with it.
 
     A server's `send` returns without suspending while the socket takes the bytes. So messages are sent within the step of
     the event loop that brings them, and only a client whose socket is full gets a task and a queue.
     """
 
     __slots__ = (
-        "_broken", "_queue", "_queued_bytes", "_send", "_task", "abort", "audiences", "closed", "filter", "live", "position",
-        "silent_since", "user_id", "wire",
+        "_broken", "_queue", "_queued_bytes", "_send", "_task", "abort", "audiences", "closed", "credential", "expires", "filter",
+        "live", "position", "silent_since", "user_id", "wire",
     )  # fmt: skip
 
     def __init__(
-        self, send: Send, abort: Callable[[], object], wire: Wire, user_id: str, audiences: frozenset[str], filter: EventFilter
+        self,
+        send: Send,
+        abort: Callable[[], object],
+        wire: Wire,
+        user_id: str,
+        audiences: frozenset[str],
+        filter: EventFilter,
+        credential: Credential | None = None,
     ) -> None:
         self._send = send
         self._queue: deque[Sequence[Message]] = deque()
@@ -45,6 +54,8 @@ class Client:
         self.user_id = user_id
         self.audiences = audiences
         self.filter = filter
+        self.credential = credential
+        self.expires = math.inf
         self.position = 0
         self.silent_since = 0.0
         self.live = False

@@ -9,14 +9,13 @@ from urllib.parse import parse_qs
 
 import orjson
 from channels.consumer import AsyncConsumer
-from channels.db import database_sync_to_async
 from channels.exceptions import StopConsumer
 
-from events.access import audiences_of
 from events.cursor import Cursor
+from events.delivery.authentication import Credential
 from events.delivery.client import Client
 from events.delivery.frames import SseWire, WebSocketWire, Wire
-from events.delivery.hub import Hub, get_hub
+from events.delivery.hub import Busy, Hub, get_hub
 from events.exceptions import InvalidEvent
 from events.filters import EventFilter
 
@@ -81,20 +80,22 @@ class StreamConsumer(AsyncConsumer):
             self._cursor = self._requested_cursor(query)
         except InvalidEvent as error:
             raise Refusal(400, 4400, "invalid", str(error), error.field) from None
-        user = self.scope["user"]
-        audiences = await database_sync_to_async(audiences_of)(user)
-        if not audiences:
-            raise Refusal(401, 4401, "unauthenticated", "Sign in to open a stream.")
         self.hub = get_hub()
         await self.hub.start()
         if self.hub.stopping:
             raise Refusal(503, 4503, "stopping", "The server is stopping.")
-        user_id = str(user.pk)
+        credential = Credential.of(self.scope)
+        try:
+            identity = await self.hub.identify(credential)
+        except Busy:
+            raise Refusal(503, 4503, "busy", "Many streams are opening. Come again.") from None
+        if not identity.audiences:
+            raise Refusal(401, 4401, "unauthenticated", "Sign in to open a stream.")
         task = asyncio.current_task()
         assert task is not None
-        client = Client(self.base_send, task.cancel, wire, user_id, audiences, wanted)
+        client = Client(self.base_send, task.cancel, wire, identity.user_id, identity.audiences, wanted, credential)
         if not self.hub.reserve(client):
-            raise Refusal(429, 4429, "too_many_connections", f"{user.get_username()} has too many streams open.")
+            raise Refusal(429, 4429, "too_many_connections", f"{identity.name} has too many streams open.")
         self.client = client
         return client
 

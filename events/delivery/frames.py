@@ -80,6 +80,7 @@ class WebSocketWire:
     close_codes: ClassVar[dict[str, int]] = {
         "connection_expired": 4001,
         "epoch_changed": 4002,
+        "access_changed": 4003,
         "server_stopping": 4012,
         "slow_consumer": 4013,
         "signed_out": 4401,

@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
-from django.db import close_old_connections, connections
 from redis.exceptions import RedisError
 
 from events import journal
+from events.access import HUBS
 from events.batch import PROCESS, Batch, Published
 from events.conf import settings
 from events.cursor import Cursor
+from events.delivery.authentication import Credential, Identity
 from events.delivery.client import Client
 from events.delivery.frames import Message
 from events.delivery.index import ClientIndex
+from events.delivery.threads import DatabaseThreads
+from events.delivery.watch import AccessWatch
 from events.doorbell import GROUP, shared_layer
 from events.journal import Head
 from events.manager import unified_event_manager
@@ -37,7 +40,12 @@ logger = logging.getLogger("events.hub")
 
 PAGE = 100
 HEARTBEAT_TICK = 1.0
-Result = TypeVar("Result")
+# Streams that may wait for the database while they open or resume; further ones are told to come again.
+MAX_WAITING = 200
+
+
+class Busy(Exception):
+    """Many streams wait to be opened or to resume: come again later."""
 
 
 class Hub:
@@ -54,9 +62,10 @@ class Hub:
         self._tasks: list[asyncio.Task[None]] = []
         self._behind = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        # Journal reads never wait for Django's shared thread: one thread for the hub itself, few for clients that resume.
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="events-hub")
-        self._resumers = ThreadPoolExecutor(2, thread_name_prefix="events-resume")
+        # One for the hub itself, few for clients that open and resume.
+        self._reader = DatabaseThreads("events-hub", 1, keep=True)
+        self._resumers = DatabaseThreads("events-resume", 2)
+        self._watch = AccessWatch(self._open, self._close, self._resumers)
 
     async def start(self) -> None:
         """Begin at the journal's head and keep up from there. Doing it again waits for the first time to be done."""
@@ -66,7 +75,7 @@ class Hub:
         await asyncio.shield(self._started)
 
     async def _start(self) -> None:
-        head = await self._in_thread(self._reader, journal.read_head)
+        head = await self._reader.run(journal.read_head)
         self.epoch, self.position = head.epoch, head.position
         unified_event_manager.writer.publisher.listen(self._from_publisher)
         for work in (self._follow(), self._listen(), self._beat()):
@@ -83,9 +92,20 @@ class Hub:
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
-        self._reader.submit(connections.close_all)
-        self._reader.shutdown(wait=False)
-        self._resumers.shutdown(wait=False)
+        self._reader.stop()
+        self._resumers.stop()
+
+    async def identify(self, credential: Credential) -> Identity:
+        """Who opens a stream. `reserve` at once, so that no change of their access goes unseen. Raises Busy."""
+        if self._resumers.unfinished >= MAX_WAITING:
+            raise Busy
+        while True:
+            seen = self._watch.changes
+            identity = await self._resumers.run(credential.identify)
+            if self._watch.is_signed_out(credential):
+                return Identity("", "", frozenset())
+            if self._watch.changes == seen:
+                return identity
 
     def reserve(self, client: Client) -> bool:
         """Take one of the user's places for a stream that is about to open; `leave` gives it back. False if none is free."""
@@ -118,6 +138,7 @@ class Hub:
             client.close("epoch_changed")
             return
         client.silent_since = time.monotonic()
+        client.expires = client.silent_since + settings().SSE_MAX_CONNECTION_AGE * random.uniform(0.9, 1.1)  # noqa: S311
         client.live = True
         self._clients.add(client)
 
@@ -135,7 +156,7 @@ class Hub:
         """Where a client starts, and what that is called."""
         if cursor is None:
             return Cursor(self.epoch, self.position), "fresh"
-        head = await self._in_thread(self._resumers, journal.read_head)
+        head = await self._resumers.run(journal.read_head)
         kept = head.epoch == cursor.epoch and head.pruned <= cursor.position <= head.position
         if not kept or head.position - cursor.position > settings().RESUME_MAX_EVENTS:
             return Cursor(self.epoch, self.position), "gap"
@@ -148,8 +169,8 @@ class Hub:
         """Send one page of what a client has missed."""
         read = partial(journal.read, client.position, PAGE, until=self.position, audiences=client.audiences)
         until = self.position
-        events = await self._in_thread(self._resumers, read)
-        head = await self._in_thread(self._resumers, journal.read_head)
+        events = await self._resumers.run(read)
+        head = await self._resumers.run(journal.read_head)
         if head.epoch != epoch or head.pruned > client.position:
             client.close("epoch_changed")  # pruned under our feet: the client comes again and is told of the gap
             return
@@ -192,12 +213,12 @@ class Hub:
     async def _read_on(self) -> None:
         self._behind.clear()
         before = self.position  # while the head is read, batches go on arriving: it may be older than they are
-        head = await self._in_thread(self._reader, journal.read_head)
+        head = await self._reader.run(journal.read_head)
         if head.epoch != self.epoch or head.position < before:
             self._begin_anew(head)
         while self.position < head.position:
             after = self.position
-            events = await self._in_thread(self._reader, partial(journal.read, after, PAGE))
+            events = await self._reader.run(partial(journal.read, after, PAGE))
             # What the publisher or the doorbell brought meanwhile has been delivered; what is not there was pruned.
             self._deliver([event for event in events if event.position > self.position])
             self.position = max(self.position, events[-1].position if events else head.position)
@@ -250,7 +271,9 @@ class Hub:
             now = time.monotonic()
             cursor = Cursor(self.epoch, self.position)
             for client in self._clients.all():
-                if now - client.silent_since >= settings().SSE_KEEPALIVE_TIMEOUT:
+                if now >= client.expires:
+                    self._close(client, "connection_expired")
+                elif now - client.silent_since >= settings().SSE_KEEPALIVE_TIMEOUT:
                     self._push(client, client.wire.heartbeat(cursor, moved=client.position < self.position), now)
                     client.position = self.position
 
@@ -260,6 +283,8 @@ class Hub:
         parcels: dict[Client, list[Message]] = {}
         for audience, run in groupby(events, key=lambda event: event.audience):
             run_events = list(run)
+            if audience == HUBS:
+                self._watch.changed(run_events)
             for group in self._clients.groups(audience):
                 wanted = [e for e in run_events if group.filter.matches(e.event_type, e.category, e.priority)]
                 if wanted:
@@ -274,17 +299,6 @@ class Hub:
         client.silent_since = now
         if not client.closed and not client.push(messages):
             self._close(client, "slow_consumer")
-
-    async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
-        def run() -> Result:
-            close_old_connections()
-            try:
-                return work()
-            finally:
-                if pool is self._resumers:  # which rarely have work, and must not keep a connection each
-                    connections.close_all()
-
-        return await self._loop.run_in_executor(pool, run)
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()

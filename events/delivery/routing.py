@@ -27,18 +27,12 @@ def with_events(django_application: Application, websocket_urlpatterns: Sequence
     Your own consumers' `websocket_urlpatterns` get what the streams have: the origin checked, the user in the scope, and
     the context for the events that they emit.
     """
-    stream = authenticated(SseConsumer.as_asgi())
-    sockets = URLRouter(
-        [
-            path(WEBSOCKET_PATH, WebSocketConsumer.as_asgi()),
-            *websocket_urlpatterns,
-            re_path("", _no_such_socket),  # type: ignore[arg-type]  # Channels routes to ASGI applications with it
-        ]
-    )
+    others = authenticated(ScopeContextMiddleware(URLRouter([*websocket_urlpatterns, _everything(_no_such_socket)])))
+    sockets = URLRouter([path(WEBSOCKET_PATH, WebSocketConsumer.as_asgi()), _everything(others)])
     return ProtocolTypeRouter(
         {
-            "http": URLRouter([path(STREAM_PATH, stream), re_path("", django_application)]),  # type: ignore[arg-type]
-            "websocket": same_origin(authenticated(ScopeContextMiddleware(sockets))),
+            "http": URLRouter([path(STREAM_PATH, SseConsumer.as_asgi()), _everything(django_application)]),
+            "websocket": same_origin(sockets),
             "lifespan": lifespan,
         }
     )
@@ -63,6 +57,11 @@ def same_origin(application: Application) -> Application:
 def _is_allowed(host: str) -> bool:
     allowed = settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
     return validate_host(split_domain_port(host)[0], allowed)
+
+
+def _everything(application: Application) -> URLPattern:
+    """A route for what the routes before it left."""
+    return re_path("", application)  # type: ignore[arg-type]  # Channels routes to ASGI applications with it
 
 
 async def _no_such_socket(scope: dict[str, Any], receive: Any, send: Any) -> None:

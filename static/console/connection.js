@@ -9,6 +9,7 @@ const REASONS = {
   slow_consumer: 'This page fell behind the events.',
   server_stopping: 'The server is restarting.',
   connection_expired: 'The connection is being renewed.',
+  access_changed: 'What you may see has changed.',
   signed_out: 'You are signed out.',
   unauthenticated: 'You are signed out.',
   too_many_connections: 'You have too many streams open. Close another tab.',

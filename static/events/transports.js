@@ -11,6 +11,7 @@ const CLOSE_REASONS = {
   1012: 'server_stopping',
   4001: 'connection_expired',
   4002: 'epoch_changed',
+  4003: 'access_changed',
   4012: 'server_stopping',
   4013: 'slow_consumer',
   4400: 'invalid',

@@ -26,6 +26,7 @@ from events.delivery.consumers import SseConsumer, WebSocketConsumer
 from events.delivery.frames import SseWire
 from events.delivery.hub import Hub, get_hub
 from events.filters import EventFilter
+from tests.support.seed import new_session
 from tests.support.server import Program, Server, Servers
 from tests.support.streams import Refused, Stream, Transport
 from tests.support.waiting import await_for
@@ -149,14 +150,15 @@ async def test_a_look_at_the_journal_while_events_are_published_ends_no_stream(h
 
 
 class Unread:
-    """A connection of `user` whose client does not read what it missed, as the ASGI consumer of a stream sees it."""
+    """A connection of a session whose client does not read what it missed, as the ASGI consumer of a stream sees it."""
 
-    def __init__(self, user: User, transport: Transport, cursor: str = "") -> None:
+    def __init__(self, session: str, transport: Transport, cursor: str = "") -> None:
         self.inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.sent: list[str] = []
         self.is_full = asyncio.Event()
         self._is_sse = transport == "sse"
-        scope = {"headers": [], "query_string": f"cursor={cursor}".encode() if cursor else b"", "user": user}
+        headers = [(b"cookie", f"sessionid={session}".encode())]
+        scope = {"headers": headers, "query_string": f"cursor={cursor}".encode() if cursor else b""}
         if self._is_sse:
             consumer, scope = SseConsumer.as_asgi(), scope | {"type": "http", "method": "GET"}
         else:
@@ -183,14 +185,15 @@ class Unread:
 @pytest.mark.parametrize("transport", ["sse", "websocket"])
 async def test_a_client_that_leaves_while_it_catches_up_gives_its_place_back_at_once(hub: Hub, transport: Transport) -> None:
     user = await sync_to_async(User.objects.create_user)("alice")
+    session = await sync_to_async(new_session)(user.pk)
     cursor = f"{hub.epoch}:{hub.position}"
     assert await aemit("document.missed") is True
-    client = Unread(user, transport, cursor)
+    client = Unread(session, transport, cursor)
     await asyncio.wait_for(client.is_full.wait(), 5)
     assert get_event_stats()["connections"] == 1
     await client.leave()
     assert get_event_stats()["connections"] == 0
-    follower = Unread(user, transport)  # one place is all there is
+    follower = Unread(session, transport)  # one place is all there is
     await follower.opened()
     await follower.leave()
 

@@ -222,7 +222,7 @@ test('headers that cannot be had are a network trouble that the stats name', asy
 });
 
 const CLOSE_CODES = {
-  1001: 'server_stopping', 1012: 'server_stopping', 4001: 'connection_expired', 4002: 'epoch_changed',
+  1001: 'server_stopping', 1012: 'server_stopping', 4001: 'connection_expired', 4002: 'epoch_changed', 4003: 'access_changed',
   4012: 'server_stopping', 4013: 'slow_consumer', 4429: 'too_many_connections', 4503: 'stopping',
 };
 for (const [code, reason] of Object.entries(CLOSE_CODES)) {

@@ -1,0 +1,43 @@
+"""Threads of the hub's own for what reads the database, so that streams never wait for Django's shared thread, nor it for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from django.db import close_old_connections, connections
+
+Result = TypeVar("Result")
+
+
+class DatabaseThreads:
+    """At most `size` threads. Their connections are kept while there is work, and with `keep` between."""
+
+    def __init__(self, name: str, size: int, keep: bool = False) -> None:
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix=name)
+        self._size = size
+        self._keep = keep
+        self.unfinished = 0
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """What `work` returns. Raises what it raises."""
+        self.unfinished += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._do, work)
+        finally:
+            self.unfinished -= 1
+
+    def _do(self, work: Callable[[], Result]) -> Result:
+        close_old_connections()
+        try:
+            return work()
+        finally:
+            if not self._keep and self.unfinished <= self._size:
+                connections.close_all()
+
+    def stop(self) -> None:
+        """Take no more work. Doesn't wait for what is being done."""
+        self._pool.submit(connections.close_all)
+        self._pool.shutdown(wait=False)
