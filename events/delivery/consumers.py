@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
@@ -13,6 +14,7 @@ from channels.exceptions import StopConsumer
 
 from events.cursor import Cursor
 from events.delivery.authentication import Credential
+from events.delivery.backpressure import DaphneConnection, connection_of
 from events.delivery.client import Client
 from events.delivery.frames import SseWire, WebSocketWire, Wire
 from events.delivery.hub import Busy, Hub, get_hub
@@ -56,10 +58,12 @@ class StreamConsumer(AsyncConsumer):
     client: Client | None = None
     hub: Hub
     _joining: asyncio.Task[None] | None = None
+    _connection: DaphneConnection | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self._connection = connection_of(send)
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, self._connection.send if self._connection else send)
         except asyncio.CancelledError:
             if self.client is None or not self.client.closed:
                 raise  # the server ends us, not the hub
@@ -91,13 +95,23 @@ class StreamConsumer(AsyncConsumer):
             raise Refusal(503, 4503, "busy", "Many streams are opening. Come again.") from None
         if not identity.audiences:
             raise Refusal(401, 4401, "unauthenticated", "Sign in to open a stream.")
-        task = asyncio.current_task()
-        assert task is not None
-        client = Client(self.base_send, task.cancel, wire, identity.user_id, identity.audiences, wanted, credential)
+        client = Client(self.base_send, self._aborter(), wire, identity.user_id, identity.audiences, wanted, credential)
         if not self.hub.reserve(client):
             raise Refusal(429, 4429, "too_many_connections", f"{identity.name} has too many streams open.")
         self.client = client
         return client
+
+    def _aborter(self) -> Callable[[], object]:
+        """What cuts the connection: the server does it when the application is cancelled, or Twisted where it is Daphne's."""
+        task, connection = asyncio.current_task(), self._connection
+        assert task is not None
+
+        def abort() -> None:
+            task.cancel()
+            if connection is not None:
+                connection.abort()
+
+        return abort
 
     def _requested_cursor(self, query: dict[str, str]) -> Cursor | None:
         text = dict(self.scope["headers"]).get(b"last-event-id", b"").decode("latin-1") or query.get("cursor")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.support.server import PROGRAMS, Program, Servers
+from tests.support.server import PROGRAMS, Program, Server, Servers
 from tests.support.services import OwnRedis
-from tests.support.streams import Refused
+from tests.support.streams import Refused, Transport
 from tests.support.waiting import await_for
 
 ROLLED_BACK = """
@@ -143,24 +145,52 @@ os.waitpid(pid, 0)
         assert (await stream.event())["type"] == "left.behind"
 
 
-async def test_a_client_that_does_not_read_is_cut_off_and_loses_nothing(serve: Servers, request: pytest.FixtureRequest) -> None:
-    server = serve(EVENTS_SSE_QUEUE_MAXSIZE="5", EVENTS_POLL_INTERVAL="0.05")
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
+async def test_a_client_that_does_not_read_is_cut_off_and_loses_nothing(
+    serve: Servers, program: Program, transport: Transport
+) -> None:
+    server = serve(program, EVENTS_SSE_QUEUE_MAXSIZE="5", EVENTS_POLL_INTERVAL="0.05")
     flood = "import events\nfor n in range(200): events.emit('flood.drop', {'n': n, 'pad': 'x' * 60_000})"
-    account = server.accounts["alice"]
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=2**16)
-    request.addfinalizer(writer.transport.abort)
-    writer.write(f"GET /events/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: sessionid={account.session}\r\n\r\n".encode())
-    greeting = (await reader.readuntil(b"id: ")) + await reader.readuntil(b"\n\n")
-    cursor = greeting.rsplit(b"id: ", 1)[1].strip().decode()
-    with server.client("admin") as admin:
-        connections = lambda: admin.get("/api/events/stats/").json()["connections"]  # noqa: E731
-        assert connections() == 1
-        server.other.run(flood)
-        await await_for(lambda: connections() == 0, "the server to give the client up", timeout=20)
-    writer.close()
-    async with server.sse("alice", cursor=cursor) as stream:
+    async with unread_stream(server, transport) as (reader, cursor):
+        with server.client("admin") as admin:
+            connections = lambda: admin.get("/api/events/stats/").json()["connections"]  # noqa: E731
+            assert connections() == 1
+            server.other.run(flood)
+            await await_for(lambda: connections() == 0, "the server to give the client up", timeout=20)
+        async with asyncio.timeout(10):
+            while await has_more(reader):
+                pass
+    async with server.stream(transport, "alice", cursor=cursor) as stream:
         assert stream.opened["outcome"] == "resumed"
         assert [event["data"]["n"] for event in await stream.events(200, timeout=20)] == list(range(200))
+
+
+@asynccontextmanager
+async def unread_stream(server: Server, transport: Transport) -> AsyncIterator[tuple[asyncio.StreamReader, str]]:
+    """A stream of alice of which only the greeting is read. Its reader and its cursor."""
+    request = [f"Host: 127.0.0.1\r\nCookie: sessionid={server.accounts['alice'].session}"]
+    if transport == "websocket":
+        request = ["GET /ws/events/ HTTP/1.1", *request, "Connection: Upgrade", "Upgrade: websocket"]
+        request += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
+    else:
+        request = ["GET /events/stream HTTP/1.1", *request]
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=2**16)
+    try:
+        writer.write("\r\n".join([*request, "", ""]).encode())
+        await reader.readuntil(b'"cursor":"')
+        yield reader, (await reader.readuntil(b'"'))[:-1].decode()
+    finally:
+        writer.transport.abort()
+
+
+async def has_more(reader: asyncio.StreamReader) -> bool:
+    """Read what was under way. False once the connection is over, or a WebSocket's close frame came, which a client should answer."""
+    try:
+        data = await reader.read(2**16)
+    except ConnectionError:
+        return False
+    return bool(data) and not data.endswith(b"\x88\x00")
 
 
 async def test_a_journal_that_was_pruned_past_the_cursor_is_a_gap(serve: Servers) -> None:
