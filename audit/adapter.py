@@ -36,7 +36,7 @@ async def emit_authentication_audit(
 async def emit_resource_audit(
     action: str,
     resource_type: str,
-    resource_id: str | int,
+    resource_id: str | int | None,
     success: bool | None,
     user_id: str | int | None = None,
     details: dict[str, Any] | None = None,
@@ -49,7 +49,13 @@ async def emit_resource_audit(
     """
     fields.setdefault("priority", _priority(action))
     fields["metadata"] = merged(fields.get("metadata"), outcome=stated_outcome(success))
-    data = merged(details, action=action, resource_type=resource_type, resource_id=str(resource_id), error_message=error_message)
+    data = merged(
+        details,
+        action=action,
+        resource_type=resource_type,
+        resource_id=None if resource_id is None else str(resource_id),
+        error_message=error_message,
+    )
     return await emit_audit_event(f"{resource_type}.{action}", data, user_id=user_id, **fields)
 
 
@@ -65,11 +71,15 @@ async def emit_security_audit(
 
     HIGH where it did not succeed.
     """
-    fields.setdefault("priority", _priority(event_type.rpartition(".")[2], failed=success is False))
+    fields.setdefault("priority", _priority(str(event_type).rpartition(".")[2], failed=success is False))
     fields["metadata"] = merged(fields.get("metadata"), outcome=stated_outcome(success), ip_address=ip_address)
     data = merged(details, ip_address=ip_address)
-    return await emit_audit_event(f"security.{event_type.removeprefix('security.')}", data, user_id=user_id, **fields)
+    return await emit_audit_event(f"security.{str(event_type).removeprefix('security.')}", data, user_id=user_id, **fields)
 
 
 def _priority(action: str, failed: bool = False) -> EventPriority:
-    return EventPriority.HIGH if failed or action in settings().CRITICAL_ACTIONS else EventPriority.NORMAL
+    return (
+        EventPriority.HIGH
+        if failed or (isinstance(action, str) and action in settings().CRITICAL_ACTIONS)
+        else EventPriority.NORMAL
+    )

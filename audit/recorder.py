@@ -29,6 +29,9 @@ def entry_of(event: UnifiedEvent) -> AuditEntry:
     actor = metadata.get("actor")
     actor = actor if isinstance(actor, dict) else {}
     resource_type, resource_id = resource_of(event)
+    if actor.get("type") in (None, "system", "command") and event.user_id and "source_category" not in metadata:
+        # An audit event's user is who did it, where nobody else is known to. A security event's is the account that it is about.
+        actor = {"type": "user", "id": event.user_id, "label": event.user_id}
     actor_id = actor.get("id") if actor.get("type") == "user" else None
     return AuditEntry(
         event_id=event.id,

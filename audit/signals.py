@@ -53,7 +53,7 @@ def _in_transaction(using: str) -> bool:
 
 
 def _record(entry: LogEntry, with_change: bool) -> None:
-    action = ACTIONS[entry.action_flag]
+    action = ACTIONS.get(entry.action_flag, "other")  # a project may log what it likes
     critical = action in settings().CRITICAL_ACTIONS
     metadata: dict[str, Any] = {}
     if with_change:  # else the admin logs before it acts, and nobody can say yet how that will end

@@ -25,6 +25,8 @@ def settings_errors(cls: type[AppSettings], check_id: str) -> list[CheckMessage]
             )
             for problem in error.errors()
         ]
+    except TypeError:
+        return [Error(f"{cls.setting} must be a dictionary whose keys are text.", id=check_id)]
     return []
 
 

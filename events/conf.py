@@ -45,7 +45,7 @@ class AppSettings(BaseSettings):
     @classmethod
     def from_django(cls) -> AppSettings:
         """The dict of the Django settings, checked, under what the environment says. Raises pydantic.ValidationError."""
-        return cls(**getattr(django_settings, cls.setting, {}))
+        return cls(**(getattr(django_settings, cls.setting, None) or {}))
 
 
 class EventsSettings(AppSettings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import HttpRequest
+from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.crypto import salted_hmac
 from django.utils.functional import LazyObject, empty
@@ -240,4 +240,30 @@ class EventContextMiddleware:
 
 def _labelled(response: HttpResponseBase, context: Context) -> HttpResponseBase:
     response.headers.setdefault("X-Request-ID", context.request_id or "")
+    # What is streamed is made after the middleware is done. A file emits nothing, and the server may send it by itself.
+    if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
+        parts: Any = response.streaming_content
+        response.streaming_content = _ain(context, parts) if response.is_async else _in(context, parts)
     return response
+
+
+def _in(context: Context, parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The parts, each made in the context."""
+    iterator = iter(parts)
+    while True:
+        with use_context(context):
+            part = next(iterator, None)
+        if part is None:
+            return
+        yield part
+
+
+async def _ain(context: Context, parts: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """As `_in`, where an event loop runs."""
+    iterator = aiter(parts)
+    while True:
+        with use_context(context):
+            part = await anext(iterator, None)
+        if part is None:
+            return
+        yield part

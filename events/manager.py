@@ -11,18 +11,17 @@ from asgiref.sync import sync_to_async
 from django.utils.asyncio import async_unsafe
 
 from events.conf import raise_invalid, settings
-from events.context import aenrich, enrich
 from events.exceptions import InvalidEvent
 from events.router import EventRouter, Prepared
 from events.stats import stats
-from events.types import EventCategory, EventPriority, UnifiedEvent, check, create_event
-from events.writer import Writer, callers_transaction_is_open
+from events.types import EventCategory, EventPriority, UnifiedEvent, create_event
+from events.writer import Writer
 
 logger = logging.getLogger("events")
 
 
 class UnifiedEventManager:
-    """Checks and completes events and hands them to the router. One a process: `unified_event_manager`."""
+    """Connects the router to the journal, and answers for malformed events. One a process: `unified_event_manager`."""
 
     def __init__(self) -> None:
         self.router = EventRouter()
@@ -50,18 +49,16 @@ class UnifiedEventManager:
 
     def emit(self, event: UnifiedEvent) -> bool:
         """See `events.emit`."""
-        if not settings().UNIFIED_EVENTS_ENABLED:
-            return False
+        self.initialize()
         try:
-            return self.router.route_all([self.prepare(event)])
+            return self.router.route(event)
         except InvalidEvent as error:
             return refuse(error)
 
     def prepare(self, event: UnifiedEvent) -> Prepared:
         """The event checked, completed from the context and encoded, for `emit_all`. Raises InvalidEvent, whatever the settings."""
         self.initialize()
-        check(event)
-        return self.router.prepare(enrich(event))
+        return self.router.prepare(event)
 
     def emit_all(self, prepared: Sequence[Prepared]) -> bool:
         """Emit what `prepare` gave, as one: all events are stored, or none. Result as `events.emit`."""
@@ -69,14 +66,9 @@ class UnifiedEventManager:
 
     async def aemit(self, event: UnifiedEvent) -> bool:
         """See `events.aemit`."""
-        if not settings().UNIFIED_EVENTS_ENABLED:
-            return False
         self.initialize()
-        if await callers_transaction_is_open():
-            return await sync_to_async(self.emit)(event)
         try:
-            check(event)
-            return await self.router.route_event(await aenrich(event))
+            return await self.router.route_event(event)
         except InvalidEvent as error:
             return refuse(error)
 
@@ -98,7 +90,8 @@ def emit(event: UnifiedEvent | str, data: dict[str, Any] | None = None, **fields
 
 
 async def aemit(event: UnifiedEvent | str, data: dict[str, Any] | None = None, **fields: Any) -> bool:
-    """As `emit`, where an event loop runs."""
+    """As `emit`, where an event loop runs. It joins the transaction of synchronous code that waits in `async_to_sync`; Django hides
+    that of code which waits in `asyncio.run`."""
     made = _make(event, data, fields)
     return made is not None and await unified_event_manager.aemit(made)
 
@@ -144,7 +137,7 @@ async def emit_workflow_event(event_type: str, data: dict[str, Any] | None = Non
 
 
 # What a severity word means as a priority; the priorities' own names work too.
-SEVERITIES = {
+SEVERITIES = {str(priority): priority for priority in EventPriority} | {
     "debug": EventPriority.LOW,
     "info": EventPriority.NORMAL,
     "warning": EventPriority.HIGH,
@@ -154,8 +147,12 @@ SEVERITIES = {
 
 async def emit_system_alert(message: str, severity: str = "high", data: dict[str, Any] | None = None, **fields: Any) -> bool:
     """Emit the monitoring event `system.alert`. `severity` is a priority, or debug, info, warning or error."""
-    priority = SEVERITIES.get(severity, severity)
-    details = {"message": message, "severity": severity} | (data or {})
+    priority = SEVERITIES.get(severity) if isinstance(severity, str) else None
+    if priority is None:
+        return refuse(InvalidEvent("severity", f"must be one of {', '.join(SEVERITIES)}"))
+    details = {"message": message, "severity": severity}
+    if data is not None:
+        details = details | data if isinstance(data, dict) else data
     return await emit_monitoring_event("system.alert", details, priority=priority, **fields)
 
 

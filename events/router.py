@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from inspect import isawaitable
 from typing import Any, NamedTuple, Protocol
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
@@ -15,12 +17,13 @@ from django.db import DatabaseError, Error, connections, transaction
 from django.dispatch import Signal
 
 from events.conf import settings
+from events.context import aenrich, enrich
 from events.exceptions import EmitterFailed, ReceiverFailed
 from events.journal import Record, record_of
 from events.patterns import check_pattern, matcher
 from events.rules import apply_rules
 from events.stats import stats
-from events.types import EventCategory, UnifiedEvent, parse_enum
+from events.types import EventCategory, UnifiedEvent, check, parse_enum
 
 logger = logging.getLogger("events.router")
 
@@ -53,6 +56,9 @@ class Outlet(Protocol):
 
     async def awrite(self, records: Sequence[Record], committed: Callable[[], Awaitable[None]]) -> bool:
         """As `write`, where an event loop runs."""
+
+    async def callers_transaction_is_open(self) -> bool:
+        """Whether what runs in this event loop runs for synchronous code in a transaction, which the events are to join."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +170,9 @@ class EventRouter:
                 _write(emitter, events)
 
     def route(self, event: UnifiedEvent) -> bool:
-        """Apply the rules, call the handlers, hand the events to the outlet. False if they are not known to be stored.
-
-        Raises InvalidEvent, before anything is called, for what can't be encoded.
-        """
-        return self.route_all([self.prepare(event)])
+        """Check and complete the event, apply the rules, call the handlers, hand the events to the outlet. False if they are not
+        known to be stored. Raises InvalidEvent, before anything is called, for a malformed event."""
+        return settings().UNIFIED_EVENTS_ENABLED and self.route_all([self.prepare(event)])
 
     def route_all(self, prepared: Sequence[Prepared]) -> bool:
         """Route events that `prepare` gave, as `route` does, as one: all are stored, or none."""
@@ -186,11 +190,16 @@ class EventRouter:
 
     async def route_event(self, event: UnifiedEvent) -> bool:
         """As `route`, where an event loop runs. Handlers that are plain functions run in Django's thread for sync code."""
-        _, events, records = self.prepare(event)
+        if not settings().UNIFIED_EVENTS_ENABLED:
+            return False
+        if self.outlet is not None and await self.outlet.callers_transaction_is_open():
+            return await sync_to_async(self.route)(event)
+        check(event)
+        event, events, records = self._prepared(await aenrich(event))
         stats.emitted(event, len(events) - 1)
         await self.ahandle(events)
-        if event_routed.has_listeners(EventRouter):
-            await event_routed.asend_robust(EventRouter, event=event)
+        if event_routed.has_listeners(EventRouter) and _has_failed(await event_routed.asend_robust(EventRouter, event=event)):
+            stats.count("handler_errors")  # Django has logged it
         if self.outlet is None:
             return not self._emitters or await sync_to_async(self._emit_alone)(events)
         return await self.outlet.awrite(records, partial(self.ahandle, events, after_commit=True))
@@ -206,7 +215,12 @@ class EventRouter:
         return True
 
     def prepare(self, event: UnifiedEvent) -> Prepared:
-        """Apply the rules and encode. Nothing is called or counted yet. Raises InvalidEvent for what can't be encoded."""
+        """Check the event, complete it from the context, apply the rules and encode. Nothing is called or counted yet, and whether
+        events are switched on is not asked. Raises InvalidEvent."""
+        check(event)
+        return self._prepared(enrich(event))
+
+    def _prepared(self, event: UnifiedEvent) -> Prepared:
         events = apply_rules(event, settings())
         return Prepared(event, events, self.outlet.prepare(events) if self.outlet else ())
 
@@ -285,8 +299,10 @@ def _call_all(
     for handler in handlers:
         try:
             with _savepoint():
-                adapt(handler)(event)
-        except Exception:  # noqa: BLE001
+                result = adapt(handler)(event)
+                if isawaitable(result):  # of a plain function, such as a lambda, that calls a coroutine function
+                    async_to_sync(_finish)(result)
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001
             _report(handler, event)
 
 
@@ -294,22 +310,31 @@ async def _acall_all(handlers: Sequence[Handler], event: UnifiedEvent) -> None:
     for handler in handlers:
         try:
             await handler(event)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # it is the caller who is cancelled, not what the handler waits for
+                raise
+            _report(handler, event)
         except Exception:  # noqa: BLE001
             _report(handler, event)
+
+
+async def _finish(result: Awaitable[Any]) -> None:
+    await result
 
 
 def _send_routed(event: UnifiedEvent) -> None:
     try:
         with _savepoint():
             answers = event_routed.send_robust(EventRouter, event=event)
-            _undo_if_failed(answers)
+            if _has_failed(answers):
+                raise ReceiverFailed
     except ReceiverFailed:
         stats.count("handler_errors")  # Django has logged it
 
 
-def _undo_if_failed(answers: Sequence[tuple[Any, Any]]) -> None:
-    if any(isinstance(answer, Exception) for _, answer in answers):
-        raise ReceiverFailed
+def _has_failed(answers: Sequence[tuple[Any, Any]]) -> bool:
+    return any(isinstance(answer, Exception) for _, answer in answers)
 
 
 def _savepoint() -> AbstractContextManager[None]:

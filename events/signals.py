@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from inspect import ismethod
 from typing import Any
 
 from django.dispatch import Signal
@@ -112,6 +113,6 @@ def _name(part: Any) -> Hashable:
     """The same for a function that stands at the same place in the code, so that connecting it twice is recognised. Functions
     that carry values of their own are told apart."""
     code = getattr(part, "__code__", None)
-    if code is None or part.__closure__ or part.__defaults__ or part.__kwdefaults__:
+    if code is None or ismethod(part) or part.__closure__ or part.__defaults__ or part.__kwdefaults__:
         return part
-    return code.co_filename, code.co_firstlineno, code.co_qualname
+    return code.co_filename, code

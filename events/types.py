@@ -114,10 +114,14 @@ Member = TypeVar("Member", EventCategory, EventPriority)
 def parse_enum(enum: type[Member], name: str, value: Any) -> Member:
     """The member of `enum` that `value` names. Raises InvalidEvent for the field `name`, which lists the choices."""
     try:
-        return enum(value)
+        return enum(value if isinstance(value, str) else shown(value))
     except ValueError:
-        choices = ", ".join(enum)
-        raise InvalidEvent(name, f"{value!r:.100} is not one of {choices}") from None
+        raise InvalidEvent(name, f"{shown(value)} is not one of {', '.join(enum)}") from None
+
+
+def shown(value: Any) -> str:
+    """A value for a message: text as it is, shortened, and anything else, which may be of any depth, by its type."""
+    return f"{value!r:.100}" if isinstance(value, (str, int, float, type(None))) else f"a {type(value).__name__}"
 
 
 def parse_timestamp(value: Any) -> datetime:
@@ -126,7 +130,7 @@ def parse_timestamp(value: Any) -> datetime:
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            raise InvalidEvent("timestamp", f"{value!r:.100} is not an ISO 8601 date and time") from None
+            raise InvalidEvent("timestamp", f"{shown(value)} is not an ISO 8601 date and time") from None
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise InvalidEvent("timestamp", "must be a date and time with a time zone")
     return value
@@ -136,7 +140,7 @@ def check_type(event_type: Any, field_name: str = "event_type") -> None:
     """Raises InvalidEvent unless `event_type` is `subject.action`: lower-case words of [a-z0-9_] joined by dots."""
     if not isinstance(event_type, str) or not TYPE_GRAMMAR.match(event_type):
         raise InvalidEvent(
-            field_name, f"{event_type!r:.100} is not a type name: lower-case words joined by dots, like 'document.uploaded'"
+            field_name, f"{shown(event_type)} is not a type name: lower-case words joined by dots, like 'document.uploaded'"
         )
     if len(event_type) > MAX_TYPE_LENGTH:
         raise InvalidEvent(field_name, f"longer than {MAX_TYPE_LENGTH} characters")
@@ -157,9 +161,9 @@ def check(event: UnifiedEvent) -> None:
     """
     check_type(event.event_type)
     if not isinstance(event.category, EventCategory):
-        raise InvalidEvent("category", f"{event.category!r:.100} is not an EventCategory")
+        raise InvalidEvent("category", f"{shown(event.category)} is not an EventCategory")
     if not isinstance(event.priority, EventPriority):
-        raise InvalidEvent("priority", f"{event.priority!r:.100} is not an EventPriority")
+        raise InvalidEvent("priority", f"{shown(event.priority)} is not an EventPriority")
     check_timestamp(event.timestamp)
     if not isinstance(event.data, dict):
         raise InvalidEvent("data", "must be a dictionary (in JSON: an object)")
@@ -167,8 +171,6 @@ def check(event: UnifiedEvent) -> None:
         raise InvalidEvent("metadata", "must be a dictionary (in JSON: an object)")
     for name in RESERVED_METADATA & event.metadata.keys():
         raise InvalidEvent("metadata", f"{name!r} is set by the system")
-    if not event.id:
-        raise InvalidEvent("id", "must not be empty")
     _check_text("id", event.id, MAX_ID_LENGTH)
     for name in ("user_id", "session_id", "correlation_id", "source_system"):
         value = getattr(event, name)
@@ -179,6 +181,8 @@ def check(event: UnifiedEvent) -> None:
 def _check_text(name: str, value: Any, limit: int) -> None:
     if not isinstance(value, str):
         raise InvalidEvent(name, f"must be text, not {type(value).__name__}")
+    if not value:
+        raise InvalidEvent(name, "must not be empty")
     if len(value) > limit:
         raise InvalidEvent(name, f"longer than {limit} characters")
     if not value.isprintable():

@@ -71,6 +71,17 @@ class Writer:
         await committed()
         return True
 
+    async def callers_transaction_is_open(self) -> bool:
+        """Whether the synchronous code that called this asynchronous code waits for it in a transaction: a thread that waits in
+        `async_to_sync`."""
+        waiting = getattr(AsyncToSync.executors, "current", None)
+        if waiting is None and asyncio.get_running_loop() not in AsyncToSync.loop_thread_executors:
+            return False
+        try:
+            return await sync_to_async(_in_transaction)()
+        except RuntimeError:  # the thread waits no longer: this task outlived the call that began it
+            return False
+
     def republish(self, records: Sequence[Record]) -> None:
         """Put rows into the outbox and have them published, past rules, handlers and emitters. Raises DatabaseError."""
         connection = connections[settings().DATABASE]
@@ -161,17 +172,6 @@ async def _finish(written: asyncio.Future[bool], committed: Callable[[], Awaitab
 def _belongs_to_test(connection: BaseDatabaseWrapper) -> bool:
     """Whether a TestCase keeps a transaction open that it will roll back: then nothing may be written beside it."""
     return any(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
-
-
-async def callers_transaction_is_open() -> bool:
-    """Asynchronous code has no transactions, but the synchronous code that called it may be in one: whether a thread waits in `async_to_sync` for the code that runs here, within a transaction."""
-    waiting = getattr(AsyncToSync.executors, "current", None)
-    if waiting is None and asyncio.get_running_loop() not in AsyncToSync.loop_thread_executors:
-        return False
-    try:
-        return await sync_to_async(_in_transaction)()
-    except RuntimeError:  # the thread waits no longer: this task outlived the call that began it
-        return False
 
 
 def _in_transaction() -> bool:

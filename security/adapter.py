@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from events.manager import emit_security_event
+from events.context import Actor
+from events.exceptions import InvalidEvent
+from events.manager import emit_security_event, refuse
 from events.parts import merged, stated_outcome
 from events.types import EventPriority
 
@@ -34,7 +36,10 @@ async def emit_login_event(
 
     Failures are counted for brute force, by the address and by the account.
     """
-    parts = login_parts(success, user_id, ip_address, user_agent, details, **fields)
+    try:
+        parts = login_parts(success, user_id, ip_address, user_agent, details, **fields)
+    except InvalidEvent as error:
+        return refuse(error)
     return await emit_security_event(parts.pop("event"), **parts)
 
 
@@ -46,10 +51,12 @@ def login_parts(
     details: dict[str, Any] | None = None,
     **fields: Any,
 ) -> dict[str, Any]:
-    """The arguments for `events.emit` that make a login event."""
+    """The arguments for `events.emit` that make a login event. Raises InvalidEvent unless `success` is True or False."""
+    if not isinstance(success, bool):
+        raise InvalidEvent("success", "must be True or False: a login succeeded or it failed")
     fields.setdefault("priority", EventPriority.NORMAL if success else EventPriority.HIGH)
     fields["metadata"] = merged(
-        fields.get("metadata"), outcome=stated_outcome(bool(success)), ip_address=ip_address, user_agent=user_agent
+        fields.get("metadata"), outcome=stated_outcome(success), ip_address=ip_address, user_agent=user_agent
     )
     event_type = LOGIN_SUCCESS if success else LOGIN_FAILURE
     return {"event": event_type, "data": merged(details, ip_address=ip_address), "user_id": user_id, **fields}
@@ -94,7 +101,10 @@ async def emit_account_event(
 
     HIGH for CRITICAL_ACCOUNT_ACTIONS.
     """
-    fields.setdefault("priority", EventPriority.HIGH if action in CRITICAL_ACCOUNT_ACTIONS else EventPriority.NORMAL)
-    fields["metadata"] = merged(fields.get("metadata"), outcome=stated_outcome(success))
+    fields.setdefault(
+        "priority", EventPriority.HIGH if isinstance(action, str) and action in CRITICAL_ACCOUNT_ACTIONS else EventPriority.NORMAL
+    )
+    actor = None if admin_user_id is None else Actor("user", str(admin_user_id), str(admin_user_id)).to_dict()
+    fields["metadata"] = merged(fields.get("metadata"), outcome=stated_outcome(success), actor=actor)
     data = merged(details, admin_user_id=admin_user_id)
     return await emit_security_event(f"account.{action}", data, user_id=user_id, **fields)

@@ -15,6 +15,7 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView as RestAPIView
 from rest_framework.views import exception_handler
@@ -83,6 +84,8 @@ class BodyParser(JSONParser):
             value = orjson.loads(body)
             # orjson makes a float of an integer over 64 bits. Kept as it is, it is refused by name where the event is encoded.
             return json.loads(body) if LONG_NUMBER.search(body) else value
+        except RecursionError:
+            raise ParseError("The body is nested too deeply.") from None
         except ValueError as error:
             raise ParseError(f"The body is not JSON: {error}") from None
 
@@ -103,6 +106,12 @@ class APIView(RestAPIView):
     authentication_classes: Sequence[type[BaseAuthentication]] = [TokenAuthentication, SessionAuthentication]
     parser_classes = [BodyParser]
     renderer_classes = [BodyRenderer]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        # REST framework takes a body without a length, as it is sent in chunks, for none.
+        if "CONTENT_LENGTH" not in request.META:
+            request.META["CONTENT_LENGTH"] = str(len(request.body))
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
         return error_response

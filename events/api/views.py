@@ -44,8 +44,8 @@ class Events(APIView):
         operation_id="emit_events",
         summary="Emit one event, or a list of up to 1,000",
         description=(
-            "All or nothing: every event is checked first, and they are stored in one transaction. For superusers, and for staff "
-            "with the permission `events.add_journalentry`. Who emitted, and from where, is noted by the server."
+            "All or nothing: every event is checked first, and they are stored in one transaction. For staff. Who emitted, and "
+            "from where, is noted by the server."
         ),
         request={"application/json": schema.NEW_EVENTS},
         examples=schema.NEW_EVENT_EXAMPLES,

@@ -76,7 +76,7 @@ class StreamConsumer(AsyncConsumer):
 
     async def _open(self, wire: Wire) -> Client:
         """Check the request and take the user's place. Raises Refusal."""
-        query = {name: ",".join(values) for name, values in parse_qs(self.scope["query_string"].decode("latin-1"), True).items()}
+        query = self._query()
         for name in query.keys() - self.parameters:
             raise Refusal(400, 4400, "invalid", f"{name}: not a parameter of a stream".encode("ascii", "replace").decode(), name)
         try:
@@ -115,7 +115,11 @@ class StreamConsumer(AsyncConsumer):
 
     def _requested_cursor(self, query: dict[str, str]) -> Cursor | None:
         text = dict(self.scope["headers"]).get(b"last-event-id", b"").decode("latin-1") or query.get("cursor")
-        return Cursor.parse(text) if text else None
+        return None if text is None else Cursor.parse(text)
+
+    def _query(self) -> dict[str, str]:
+        """The query's parameters; of one that is there several times, the values with commas between."""
+        return {name: ",".join(values) for name, values in parse_qs(self.scope["query_string"].decode("latin-1"), True).items()}
 
     def _leave(self) -> None:
         if self._joining is not None:
@@ -136,7 +140,7 @@ class SseConsumer(StreamConsumer):
         try:
             if self.scope["method"] != "GET":
                 raise Refusal(405, 0, "method", "Only GET opens a stream.")
-            client = await self._open(self._wire())
+            client = await self._open(self._wire(self._query()))
         except Refusal as refusal:
             await self._refuse(refusal)
             raise StopConsumer from None
@@ -146,8 +150,8 @@ class SseConsumer(StreamConsumer):
     async def http_disconnect(self, message: dict[str, Any]) -> None:
         raise StopConsumer
 
-    def _wire(self) -> SseWire:
-        named = parse_qs(self.scope["query_string"].decode("latin-1")).get("named", ["0"])[-1]
+    def _wire(self, query: dict[str, str]) -> SseWire:
+        named = query.get("named", "0")
         if named not in ("0", "1"):
             raise Refusal(400, 4400, "invalid", "named: must be 0 or 1", "named")
         return SseWire(named == "1")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from events.exceptions import InvalidEvent
-from events.types import MAX_LABEL_LENGTH, EventPriority
+from events.types import MAX_LABEL_LENGTH, EventPriority, shown
 
 
 class EventType(StrEnum):
@@ -157,9 +157,9 @@ PRIORITIES: Final[dict[EventType, EventPriority]] = {
 def parse_event_type(value: EventType | str) -> EventType:
     """The known type that `value` names. Raises InvalidEvent."""
     try:
-        return EventType(value)
+        return EventType(value if isinstance(value, str) else shown(value))
     except ValueError:
-        reason = f"{value!r:.100} is not a known type; events of your own are emitted with emit_realtime_event"
+        reason = f"{shown(value)} is not a known type; events of your own are emitted with emit_realtime_event"
         raise InvalidEvent("event_type", reason) from None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from events.parts import merged
 from events.sse.catalogue import EventType
 from events.sse.service import sse_service
 
@@ -107,7 +108,7 @@ async def trigger_document_processing_completed(
     document_id: Key, result: dict[str, Any] | None = None, user_id: Key | None = None
 ) -> bool:
     """A document is processed. The keys of `result`, such as `chunks_created` and `processing_time` (seconds), join the data."""
-    return await _trigger(EventType.DOCUMENT_PROCESSING_COMPLETED, (result or {}) | {"document_id": document_id}, user_id)
+    return await _trigger(EventType.DOCUMENT_PROCESSING_COMPLETED, merged(result, document_id=document_id), user_id)
 
 
 async def trigger_document_processing_failed(document_id: Key, error: str, user_id: Key | None = None) -> bool:
@@ -115,6 +116,6 @@ async def trigger_document_processing_failed(document_id: Key, error: str, user_
     return await _trigger(EventType.DOCUMENT_PROCESSING_FAILED, {"document_id": document_id, "error": error}, user_id)
 
 
-async def _trigger(event_type: EventType, data: dict[str, Any], user_id: Key | None) -> bool:
-    given = {name: value for name, value in data.items() if value is not None}
+async def _trigger(event_type: EventType, data: Any, user_id: Key | None) -> bool:
+    given = {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
     return await sse_service.trigger_event(event_type, given, user_id=user_id)

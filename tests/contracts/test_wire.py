@@ -221,7 +221,7 @@ async def test_who_is_not_signed_in_is_refused(server: Server, transport: Transp
     ("field", "value"),
     [
         ("types", "Document.*"), ("types", "a*b*c*d"), ("types", ""), ("categories", "gossip"), ("min_priority", "urgent"),
-        ("category", "security"), ("cursor", "nonsense"), ("cursor", "x:-1"), ("cursor", "\u0000:1"),
+        ("category", "security"), ("cursor", ""), ("cursor", "nonsense"), ("cursor", "x:-1"), ("cursor", "\u0000:1"),
     ],
 )  # fmt: skip
 async def test_a_malformed_parameter_is_named_in_the_refusal(

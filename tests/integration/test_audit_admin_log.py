@@ -111,6 +111,12 @@ def test_outside_of_a_request_the_log_says_who(admin: User) -> None:
     assert (entry.user_id, entry.actor_label, entry.data["changes"]) == (str(admin.pk), "admin", "By hand.")
 
 
+def test_an_action_that_a_project_made_up_is_audited_and_breaks_nothing(admin: User) -> None:
+    LogEntry.objects.create(user=admin, action_flag=4, object_repr="report", change_message="printed")
+    (entry,) = entries()
+    assert (entry.event_type, entry.data["changes"]) == ("admin.other", "printed")
+
+
 def test_a_log_entry_that_is_loaded_from_a_fixture_happened_elsewhere(admin: User) -> None:
     entry = LogEntry(user=admin, action_flag=CHANGE, object_repr="x", object_id="1")
     entry.save_base(raw=True)

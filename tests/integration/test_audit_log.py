@@ -141,6 +141,7 @@ async def test_a_deletion_is_audited_and_told_to_the_staff_at_once() -> None:
     entry = await AuditEntry.objects.aget()
     assert (entry.event_type, entry.action, entry.outcome, entry.priority) == ("model.delete", "delete", "success", "high")
     assert (entry.resource_type, entry.resource_id, entry.user_id) == ("model", "model_123", "admin_456")
+    assert entry.actor_label == "admin_456", "who did it is who the caller says, and not the process"
     realtime = await JournalEntry.objects.aget(category="realtime")
     assert (realtime.event_type, realtime.audience) == ("model.delete", "staff:audit")
 
@@ -207,6 +208,7 @@ async def test_the_callers_dictionaries_stay_as_they_are() -> None:
         ({"action": "Delete It", "resource_type": "model"}, "event_type"),
         ({"action": "delete", "resource_type": "model", "details": ["not a dictionary"]}, "data"),
         ({"action": "delete", "resource_type": "model", "priority": "urgent"}, "priority"),
+        ({"action": ["delete"], "resource_type": "model"}, "event_type"),
         ({"action": "delete", "resource_type": "model", "colour": "red"}, "colour"),
     ],
 )

@@ -185,7 +185,9 @@ def test_it_ends_quietly_when_its_reader_does(server: Server, options: str) -> N
         (["--categories", "x"], "categories"),
         (["--min-priority", "x"], "min_priority"),
         (["--since", "-1"], "since"),
+        (["--since", "9" * 30], "since"),
         (["--limit", "-1"], "limit"),
+        (["--limit", "0"], "limit"),
     ],
     ids=str,
 )

@@ -7,17 +7,19 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
 from channels.testing import WebsocketCommunicator
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.db import connection
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client
 from django.urls import path
 from rest_framework.authentication import TokenAuthentication
@@ -27,7 +29,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from events import aemit, emit
-from events.context import ScopeContextMiddleware, session_label
+from events.context import ScopeContextMiddleware, current_context, session_label
 from events.models import JournalEntry
 from events.testing import Captured
 from tests.support.databases import Databases, base_environment
@@ -72,7 +74,32 @@ def token_view(request: Request) -> Response:
     return Response({})
 
 
-urlpatterns = [path("sync/", sync_view), path("async/", async_view), path("waiting/", waiting_view), path("token/", token_view)]
+def streaming_view(request: HttpRequest) -> StreamingHttpResponse:
+    def parts() -> Iterator[bytes]:
+        for _ in range(2):
+            emit("view.ran")
+            yield b"part"
+
+    return StreamingHttpResponse(parts())
+
+
+async def async_streaming_view(request: HttpRequest) -> StreamingHttpResponse:
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(2):
+            await aemit("view.ran")
+            yield b"part"
+
+    return StreamingHttpResponse(parts())
+
+
+urlpatterns = [
+    path("streaming/", streaming_view),
+    path("async-streaming/", async_streaming_view),
+    path("sync/", sync_view),
+    path("async/", async_view),
+    path("waiting/", waiting_view),
+    path("token/", token_view),
+]
 
 
 @pytest.fixture
@@ -100,6 +127,22 @@ def test_a_view_gives_its_events_everything_it_knows(view: str, client: Client, 
     assert event.correlation_id == response.headers["X-Request-ID"]
     assert event.session_id == session_label(client.session.session_key)
     assert event.user_id is None, "who did it is not whose business it is"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("view", ["streaming", "async-streaming"])
+async def test_what_a_response_streams_has_the_context_of_its_request(view: str, captured_events: Captured) -> None:
+    alice = await User.objects.acreate(username="alice")
+    client = AsyncClient()
+    await client.aforce_login(alice)
+    captured_events.clear()
+    response = await client.get(f"/{view}/")
+    parts = response.streaming_content
+    body = b"".join([part async for part in parts] if response.is_async else await sync_to_async(list)(parts))
+    assert body == b"partpart"
+    assert [event.metadata["actor"] for event in captured_events] == [actor_of(alice)] * 2
+    assert {event.metadata["request_id"] for event in captured_events} == {response.headers["X-Request-ID"]}
+    assert current_context().request_id is None
 
 
 @pytest.mark.django_db(transaction=True)

@@ -123,10 +123,8 @@ def test_every_category_has_a_colour() -> None:
         assert f"[data-category={category}]" in styles
 
 
-def test_only_staff_who_may_emit_get_the_form_that_does(alice: User, admin: User) -> None:
-    sam = User.objects.create_user("sam", is_staff=True)
+def test_only_staff_get_the_form_that_emits(alice: User, admin: User) -> None:
     assert 'id="emit"' not in page_of(alice)
-    assert 'id="emit"' not in page_of(sam)
     assert 'id="emit"' in page_of(admin)
 
 

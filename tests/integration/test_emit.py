@@ -325,7 +325,7 @@ async def test_a_severity_that_is_none_is_refused(settings) -> None:
     settings.EVENTS = {"RAISE_INVALID": True}
     with pytest.raises(InvalidEvent) as caught:
         await events.emit_system_alert("disk almost full", "apocalyptic")
-    assert caught.value.field == "priority"
+    assert caught.value.field == "severity"
 
 
 @in_a_test_transaction

@@ -294,6 +294,8 @@ def test_a_dry_run_tells_what_would_be_replayed_and_does_nothing(handled: list[U
         (["--to", "both", "--min-priority", "x"], "min_priority: "),
         (["--to", "both", "--since", "yesterday"], "since: "),
         (["--to", "both", "--until", "2026-02-30"], "until: "),
+        (["--to", "both", "--since", "0001-01-01T00:00:00+14:00"], "since: "),
+        (["--to", "both", "--until", "9999-12-31T23:59:59-12:00"], "until: "),
         (["--to", "both", "--since", "999999999d"], "since: "),
         (["--to", "both", "--since", "1h", "--until", "2h"], "until: "),
         (["--to", "both", "--rate", "0"], "rate: "),

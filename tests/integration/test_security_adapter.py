@@ -61,6 +61,7 @@ async def test_what_happens_to_an_account_is_as_urgent_as_it_is_grave(action: st
     entry = await AuditEntry.objects.aget()
     assert (entry.event_type, entry.priority, entry.outcome) == (f"account.{action}", priority, "success")
     assert (entry.user_id, entry.data) == ("user_1", {"reason": "asked", "admin_user_id": "admin_1"})
+    assert entry.actor_label == "admin_1"
 
 
 async def test_an_account_event_that_states_no_outcome_has_none() -> None:
@@ -89,6 +90,8 @@ async def test_bad_input_is_refused_by_the_name_of_its_field(settings: Any) -> N
         (emit_login_event(False, details="text"), "data"),
         (emit_rate_limit_exceeded(metadata="text"), "metadata"),
         (emit_account_event("locked", "u", nonsense=1), "nonsense"),
+        (emit_account_event([], "u"), "event_type"),
+        (emit_login_event(None), "success"),
     ):
         with pytest.raises(events.InvalidEvent) as refused:
             await emission

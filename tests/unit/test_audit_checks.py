@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from audit.checks import check_middleware, check_recorder, check_settings
 from audit.recorder import recorder
 from events.manager import event_router
@@ -31,6 +33,13 @@ def test_a_bad_value_is_named(settings: Any) -> None:
     settings.AUDIT = {"CRITICAL_ACTIONS": 5}
     (found,) = check_settings()
     assert found.id == "audit.E001"
+
+
+@pytest.mark.parametrize("value", [[1], {1: 2}, "text"])
+def test_a_setting_that_is_no_dictionary_is_told(settings: Any, value: Any) -> None:
+    settings.AUDIT = value
+    (found,) = check_settings()
+    assert (found.id, "AUDIT must be a dictionary" in found.msg) == ("audit.E001", True)
 
 
 def test_a_missing_middleware_is_warned_of(settings: Any) -> None:

@@ -117,6 +117,22 @@ def test_conditions_and_categories_and_dispatch_uids_tell_declarations_apart(cap
     assert captured_events.types == ["thing.happened"] * 4
 
 
+class Threshold:
+    def __init__(self, least: int) -> None:
+        self.least = least
+
+    def reached(self, number: int, **kwargs: object) -> bool:
+        return number >= self.least
+
+
+def test_methods_of_different_objects_and_functions_on_one_line_are_told_apart(captured_events: Captured, signal: Signal) -> None:
+    one, two = Threshold(1), Threshold(2)
+    for when in (one.reached, two.reached, one.reached, lambda number, **kw: number == 1, lambda number, **kw: number == 2):
+        connect_signal(signal, event_type="thing.happened", when=when)
+    signal.send(None, number=2)
+    assert captured_events.types == ["thing.happened"] * 3
+
+
 def test_functions_that_carry_values_are_told_apart(captured_events: Captured, signal: Signal) -> None:
     for wanted in (1, 2):
         connect_signal(signal, event_type="thing.happened", when=lambda number, wanted=wanted, **kwargs: number == wanted)

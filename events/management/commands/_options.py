@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentParser
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -56,6 +56,6 @@ def parse_moment(name: str, text: str | None) -> datetime | None:
         if ago := AGO.match(text):
             return utcnow() - timedelta(**{UNITS[ago[2]]: int(ago[1])})
         moment = parse_datetime(text) or datetime.fromisoformat(text)
-        return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
+        return (moment if timezone.is_aware(moment) else timezone.make_aware(moment)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise CommandError(f"{name}: {text!r:.100} is neither a moment like '2026-01-31T12:00' nor an age like '2h'") from None

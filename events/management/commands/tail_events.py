@@ -19,6 +19,7 @@ from events.management.commands._options import add_selection_arguments, selecti
 from events.selection import Selection
 
 PAGE_SIZE = 500
+MAX_SINCE = 100_000
 
 
 class Lines(Console):
@@ -41,9 +42,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         selection = selection_of(options)
-        for name in ("since", "limit"):
-            if (options[name] or 0) < 0:
-                raise CommandError(f"{name}: must not be negative")
+        if not 0 <= options["since"] <= MAX_SINCE:
+            raise CommandError(f"since: must be from 0 to {MAX_SINCE}")
+        if options["limit"] is not None and options["limit"] < 1:
+            raise CommandError("limit: must be at least 1")
         file = cast("IO[str]", self.stdout)
         console = Lines(file=file, no_color=options["no_color"], force_terminal=options["force_color"] or None, highlight=False)
         try:
