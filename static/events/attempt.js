@@ -2,7 +2,7 @@
 export class StreamEnd extends Error {
   /**
    * @param {string} reason a short name: a reason of `stream:close`, an error name of a refusal, or `network`,
-   *   `ended`, `silent`, `offline`, `disconnected`
+   *   `ended`, `silent`, `offline`, `headers`, `disconnected`
    * @param {object} [options]
    * @param {boolean} [options.final] do not reconnect
    * @param {number} [options.retryAfter] milliseconds that the server asked to wait

@@ -77,7 +77,7 @@ export interface StateChange {
   readonly outcome: Outcome | null;
   /**
    * With `reconnecting` and `refused`: why the connection ended. A reason of `stream:close`, an error of a refusal, or
-   * `network`, `ended` (without a word), `silent` (the watchdog), `offline`.
+   * `network`, `ended` (without a word), `silent` (the watchdog), `offline`, `headers` (their function failed).
    */
   readonly reason: string | null;
   /** With `reconnecting` and `refused`: what the server said. */
@@ -172,7 +172,7 @@ interface CommonOptions {
 
 export interface SSEOptions extends CommonOptions {
   readonly transport?: 'sse';
-  /** Sent with each request; a function is asked before each. */
+  /** Sent with each request; a function is asked before each. When it fails, it is asked again at the next attempt. */
   readonly headers?: HeaderFields | (() => HeaderFields | Promise<HeaderFields>) | null;
   /** Must honour its `signal`. Default: the page's. */
   readonly fetch?: typeof globalThis.fetch;
@@ -188,6 +188,7 @@ export type EventStreamOptions = SSEOptions | WebSocketOptions;
 
 /** One stream of events, kept open until `disconnect()` or until the server refuses it. */
 export class EventStream {
+  /** Throws a TypeError for an option that can't be. */
   constructor(options?: EventStreamOptions);
 
   readonly state: ConnectionState;

@@ -10,10 +10,9 @@ import { CursorStore } from './cursor-store.js';
 import { Delivery } from './delivery.js';
 import { Listeners } from './listeners.js';
 import { requestPermission } from './notifier.js';
-import { TRANSPORTS, addressOf, withDefaults } from './options.js';
+import { TRANSPORTS, addressOf, checkCategory, headersOf, withDefaults } from './options.js';
 import { watchPage } from './page.js';
 
-const CATEGORIES = ['realtime', 'security', 'audit', 'monitoring', 'streaming', 'analytics', 'workflow'];
 /** A stream that is silent for this many heartbeats is dead. */
 const PATIENCE = 2.5;
 const DEFAULT_HEARTBEAT = 30;
@@ -87,7 +86,7 @@ export class EventStream {
 
   /** Calls back for each event of a category. */
   onCategory(category, callback) {
-    if (!CATEGORIES.includes(category)) throw new TypeError(`There is no category "${category}".`);
+    checkCategory(category);
     return this.#listeners.add('category', category, callback);
   }
 
@@ -182,7 +181,7 @@ export class EventStream {
     const { transport, headers, fetch, WebSocket } = this.#options;
     yield* TRANSPORTS[transport].frames({
       url: addressOf(this.#base, this.#options, this.#cursor), fetch, WebSocket,
-      headers: typeof headers === 'function' ? await headers() : headers,
+      headers: await headersOf(headers),
       signal: attempt.signal, alive: () => attempt.alive(),
     });
   }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { EventStream } from '../../static/events/client.js';
-import { reach, startPair } from './support/client.js';
+import { catchErrors, reach, startPair } from './support/client.js';
 import { eventOf } from './support/events.js';
 import { Queue } from './support/queue.js';
 
@@ -54,6 +54,16 @@ test('an option or a transport that does not exist is refused when the stream is
   assert.throws(() => new EventStream({ min_priority: 'high' }), /no option min_priority/);
   assert.throws(() => new EventStream({ transport: 'pigeon' }), /no transport "pigeon"/);
 });
+
+for (const [name, value] of [
+  ['types', 'document.*'], ['types', [7]], ['types', null], ['categories', 'security'], ['categories', ['securty']],
+  ['minPriority', 'urgent'], ['minPriority', 3], ['headers', { 'not a name': 'x' }],
+]) {
+  test(`the option ${name} can't be ${JSON.stringify(value)}, which is told when the stream is made`, () => {
+    const problem = name === 'categories' && Array.isArray(value) ? /no category "securty"/ : new RegExp(`option ${name}\\b`);
+    assert.throws(() => new EventStream({ [name]: value }), (error) => error instanceof TypeError && problem.test(error.message));
+  });
+}
 
 test('an option that is undefined is as if it were not given', () => {
   assert.equal(new EventStream({ transport: undefined, types: undefined }).getConnectionStats().transport, 'sse');
@@ -214,12 +224,26 @@ test('a connection that breaks in the middle of an event delivers it once, after
   assert.equal(events.all.length, 1);
 });
 
-test('headers that cannot be had are a network trouble that the stats name', async (t) => {
-  const { stream, states } = await startPair(t, { headers: () => Promise.reject(new Error('no token')) });
-  stream.connect();
-  assert.equal((await reach(states, 'reconnecting')).reason, 'network');
-  assert.match(stream.getConnectionStats().lastError, /no token/);
-});
+for (const [what, fail] of Object.entries({
+  'are refused': () => Promise.reject(new Error('no token')),
+  'make their function throw': () => {
+    throw new Error('no token');
+  },
+  'can\'t be sent': () => ({ 'no token': 'x' }),
+})) {
+  test(`headers that ${what} are reported for what they are, and asked for again`, async (t) => {
+    const errors = catchErrors(t);
+    let asked = 0;
+    const headers = () => (asked++ ? { Authorization: 'Token x' } : fail());
+    const { server, stream, states } = await startPair(t, { headers });
+    stream.connect();
+    assert.equal((await reach(states, 'reconnecting')).reason, 'headers');
+    assert.match(stream.getConnectionStats().lastError, /headers|no token/);
+    assert.match(errors.all[0][0], /headers/);
+    assert.equal((await server.nextOpened()).request.headers.authorization, 'Token x');
+    assert.equal(errors.all.length, 1);
+  });
+}
 
 const CLOSE_CODES = {
   1001: 'server_stopping', 1012: 'server_stopping', 4001: 'connection_expired', 4002: 'epoch_changed', 4003: 'access_changed',
