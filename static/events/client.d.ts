@@ -77,7 +77,8 @@ export interface StateChange {
   readonly outcome: Outcome | null;
   /**
    * With `reconnecting` and `refused`: why the connection ended. A reason of `stream:close`, an error of a refusal, or
-   * `network`, `ended` (without a word), `silent` (the watchdog), `offline`, `headers` (their function failed).
+   * `network`, `ended` (without a word), `silent` (the watchdog), `offline`, `headers` (their function failed),
+   * `not_an_event_stream` (something else than the server answered).
    */
   readonly reason: string | null;
   /** With `reconnecting` and `refused`: what the server said. */

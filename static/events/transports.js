@@ -68,13 +68,14 @@ function isEventStream(response) {
   return response.status === 200 && /^text\/event-stream\b/i.test(response.headers.get('Content-Type') ?? '');
 }
 
+/** A success that is no event stream comes from something in between, such as a captive portal, and passes. */
 async function refusalOf(response) {
   const { status, headers, ok } = response;
   const said = ok ? { error: 'not_an_event_stream' } : await response.text().then(readRefusal);
   const detail = { error: `http_${status}`, ...said, status };
   if (ok) response.body?.cancel().catch(() => {});
   return new StreamEnd(detail.error, {
-    final: ok || isFinal(status), retryAfter: retryAfterOf(headers.get('Retry-After')), detail,
+    final: isFinal(status), retryAfter: retryAfterOf(headers.get('Retry-After')), detail,
   });
 }
 

@@ -124,12 +124,15 @@ test('a refusal in plain text, as a proxy sends it, is told as its detail', asyn
   assert.deepEqual((await reach(states, 'refused')).detail, { error: 'http_403', detail: 'Go away.', status: 403 });
 });
 
-test('an answer that is no event stream, such as a login page after a redirect, is refused', async (t) => {
+test('an answer that is no event stream, such as the page of a captive portal after a redirect, is tried again', async (t) => {
   const { server, stream, states } = await startPair(t);
   stream.connect();
-  (await server.next()).response.writeHead(302, { Location: '/login' }).end();
+  (await server.next()).response.writeHead(302, { Location: '/portal' }).end();
   (await server.next()).response.writeHead(200, { 'Content-Type': 'text/html' }).end('<form>');
-  assert.equal((await reach(states, 'refused')).reason, 'not_an_event_stream');
+  const { reason, detail } = await reach(states, 'reconnecting');
+  assert.deepEqual({ reason, detail }, { reason: 'not_an_event_stream', detail: { error: 'not_an_event_stream', status: 200 } });
+  await server.nextOpened();
+  await reach(states, 'open');
 });
 
 test('waits grow from attempt to attempt within the jitter bounds', async (t) => {
