@@ -11,7 +11,7 @@ import { Delivery } from './delivery.js';
 import { Listeners } from './listeners.js';
 import { requestPermission } from './notifier.js';
 import { TRANSPORTS, addressOf, checkCategory, headersOf, withDefaults } from './options.js';
-import { watchPage } from './page.js';
+import { isOffline, watchPage } from './page.js';
 
 /** A stream that is silent for this many heartbeats is dead. */
 const PATIENCE = 2.5;
@@ -174,7 +174,8 @@ export class EventStream {
       attempt.end(error instanceof StreamEnd ? error : new StreamEnd('network', { cause: error }));
     }
     signal.removeEventListener('abort', abandon);
-    return attempt.signal.reason;
+    const { reason: end } = attempt.signal;
+    return end.reason === 'network' && isOffline() ? new StreamEnd('offline', end) : end;
   }
 
   async *#frames(attempt) {

@@ -1,3 +1,8 @@
+/** Whether the device says that it is offline. */
+export function isOffline() {
+  return globalThis.navigator?.onLine === false;
+}
+
 /**
  * Tells when the page went offline, and when it is worth to try at once: back online, or looked at again.
  * @returns {() => void} stops watching

@@ -42,6 +42,19 @@ for (const transport of ['sse', 'websocket']) {
   });
 }
 
+for (const transport of ['sse', 'websocket']) {
+  test(`${transport}: what fails while the device is offline is told as offline`, async (t) => {
+    const { server, stream, states } = await startPair(t, { transport });
+    await server.stop();
+    Object.defineProperty(globalThis, 'navigator', { value: { onLine: false }, configurable: true });
+    t.after(() => delete globalThis.navigator);
+    stream.connect();
+    assert.equal((await reach(states, 'reconnecting')).reason, 'offline');
+    globalThis.navigator.onLine = true;
+    await states.next(({ state, reason }) => state === 'reconnecting' && reason === 'network');
+  });
+}
+
 test('a page that is looked at again reconnects at once', async (t) => {
   const { window, server, states } = await startWaiting(t);
   window.document.dispatchEvent(new window.Event('visibilitychange'));
