@@ -25,7 +25,7 @@ export class Backoff {
 
   /** How many attempts have failed since a stream last stayed open. */
   get attempt() {
-    return this.#attempt;
+    return this.#stayedOpen() ? 0 : this.#attempt;
   }
 
   /** Says that a stream opened. It counts as a success only once it has stayed open. */
@@ -33,10 +33,15 @@ export class Backoff {
     this.#openedAt = this.#now();
   }
 
+  /** Says that the stream closed. From now on no time counts as having stayed open. */
+  closed() {
+    this.#attempt = this.attempt;
+    this.#openedAt = null;
+  }
+
   /** The next wait: random between 0 and `min(cap, base * 2^attempt)`. */
   next() {
-    if (this.#stayedOpen()) this.#attempt = 0;
-    this.#openedAt = null;
+    this.closed();
     const limit = Math.min(this.#cap, this.#base * 2 ** this.#attempt);
     this.#attempt += 1;
     return this.#random() * limit;

@@ -104,6 +104,7 @@ export interface ConnectionStats {
   readonly failedAttempts: number;
   /** Callbacks that are subscribed. */
   readonly listeners: number;
+  /** Of the stream that opened last, as `heartbeat`. */
   readonly outcome: Outcome | null;
   /** Seconds. */
   readonly heartbeat: number | null;
@@ -115,9 +116,10 @@ export interface ConnectionStats {
   readonly malformed: number;
   readonly gaps: number;
   readonly callbackErrors: number;
+  /** Since when the stream is open; null while none is. */
   readonly openedAt: string | null;
   readonly lastEventAt: string | null;
-  /** Why the last connection ended. */
+  /** Why the last connection ended: a reason as in `StateChange`, or `disconnected`. */
   readonly lastEnd: string | null;
   /** The error behind it, if there was one. */
   readonly lastError: string | null;

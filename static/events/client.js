@@ -8,6 +8,7 @@ import { Attempt, StreamEnd } from './attempt.js';
 import { Backoff, pause } from './backoff.js';
 import { CursorStore } from './cursor-store.js';
 import { Delivery } from './delivery.js';
+import { lazily } from './lazily.js';
 import { Listeners } from './listeners.js';
 import { requestPermission } from './notifier.js';
 import { TRANSPORTS, addressOf, checkCategory, headersOf, withDefaults } from './options.js';
@@ -72,6 +73,7 @@ export class EventStream {
 
   /** Closes the stream. `connect()` opens it again and resumes from the cursor. */
   disconnect() {
+    if (this.#attempt) this.#ended(new StreamEnd('disconnected'));
     if (this.#run || this.#state === 'refused') this.#stop('closed');
   }
 
@@ -151,7 +153,7 @@ export class EventStream {
     while (!signal.aborted) {
       const end = await this.#connectOnce(signal);
       if (signal.aborted) return;
-      Object.assign(this.#stats, { lastEnd: end.reason, lastError: end.cause ? String(end.cause) : null });
+      this.#ended(end);
       if (this.#isLostCursor(end)) this.#forgetCursor();
       else if (end.final) return this.#stop('refused', end);
       await this.#waitToRetry(end, signal);
@@ -176,6 +178,12 @@ export class EventStream {
     signal.removeEventListener('abort', abandon);
     const { reason: end } = attempt.signal;
     return end.reason === 'network' && isOffline() ? new StreamEnd('offline', end) : end;
+  }
+
+  #ended({ reason, cause }) {
+    this.#attempt = null;
+    this.#backoff.closed();
+    Object.assign(this.#stats, { openedAt: null, lastEnd: reason, lastError: cause ? String(cause) : null });
   }
 
   async *#frames(attempt) {
@@ -278,17 +286,7 @@ export class EventStream {
 }
 
 /** The page's shared stream: made when it is first used, with default options. `SSEProvider` uses it by default. */
-export const sseEventManager = lazily(() => new EventStream());
-
-function lazily(make) {
-  let made = null;
-  const get = (_, name) => {
-    made ??= make();
-    const value = Reflect.get(made, name, made);
-    return typeof value === 'function' ? value.bind(made) : value;
-  };
-  return new Proxy(Object.create(EventStream.prototype), { get });
-}
+export const sseEventManager = lazily(EventStream);
 
 function isEvent({ id, type }) {
   return typeof id === 'string' && typeof type === 'string';

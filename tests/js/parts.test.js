@@ -45,6 +45,29 @@ test('an open counts once: failures after it do not start small again', () => {
   assert.deepEqual([backoff.next(), backoff.next(), backoff.next()], [100, 200, 400]);
 });
 
+test('failed attempts are those since a stream stayed open, also while it is still open', () => {
+  let now = 0;
+  const backoff = new Backoff({ stableAfter: 10, now: () => now });
+  backoff.next();
+  backoff.next();
+  backoff.opened();
+  now += 9;
+  assert.equal(backoff.attempt, 2);
+  now += 1;
+  assert.equal(backoff.attempt, 0);
+});
+
+test('a stream that was closed does not stay open while nobody connects', () => {
+  let now = 0;
+  const backoff = new Backoff({ base: 100, stableAfter: 10, random: () => 1, now: () => now });
+  backoff.next();
+  backoff.opened();
+  now += 1;
+  backoff.closed();
+  now += 1_000;
+  assert.equal(backoff.next(), 200);
+});
+
 test('Retry-After is read as seconds or as a date, and never waits longer than an hour', () => {
   const now = Date.parse('2026-01-31T12:00:00Z');
   assert.equal(retryAfterOf('7', now), 7_000);

@@ -273,6 +273,35 @@ for (const transport of TRANSPORTS) {
     assert.equal((await server.next()).query.get('cursor'), 'epoch:10');
   });
 
+  test(`${transport}: the stats tell at once that a stream ended, and why`, async (t) => {
+    const { server, stream, states } = await start(t);
+    const told = () => {
+      const { openedAt, lastEnd, lastError } = stream.getConnectionStats();
+      return { isOpen: openedAt !== null, lastEnd, lastError };
+    };
+    stream.connect();
+    const first = await server.nextOpened();
+    await reach(states, 'open');
+    assert.deepEqual(told(), { isOpen: true, lastEnd: null, lastError: null });
+    stream.onState(({ state }) => state === 'reconnecting' && states.push({ state: 'told', ...told() }));
+    first.control({ stream: 'close', reason: 'server_stopping' });
+    const { isOpen, lastEnd } = await reach(states, 'told');
+    assert.deepEqual({ isOpen, lastEnd }, { isOpen: false, lastEnd: 'server_stopping' });
+    await server.nextOpened({ outcome: 'resumed' });
+    await reach(states, 'open');
+    stream.disconnect();
+    assert.deepEqual(told(), { isOpen: false, lastEnd: 'disconnected', lastError: null });
+  });
+
+  test(`${transport}: disconnect while nothing is connected leaves why the last connection ended`, async (t) => {
+    const { server, stream, states } = await start(t, { retry: { base: 3_600_000, random: () => 1 } });
+    stream.connect();
+    (await server.nextOpened()).control({ stream: 'close', reason: 'server_stopping' });
+    await reach(states, 'reconnecting');
+    stream.disconnect();
+    assert.equal(stream.getConnectionStats().lastEnd, 'server_stopping');
+  });
+
   test(`${transport}: disconnect while it waits to reconnect ends the wait`, async (t) => {
     const { server, stream, states } = await start(t, { retry: { base: 3_600_000, cap: 3_600_000, random: () => 1 } });
     stream.connect();
