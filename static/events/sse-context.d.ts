@@ -13,7 +13,10 @@ export interface SSEProviderProps {
   readonly children?: ReactNode;
 }
 
-/** Connects its stream when it mounts and disconnects it when it unmounts. */
+/**
+ * Connects its stream when it mounts. The last provider of a stream disconnects it when it unmounts, unless the stream was
+ * connected already before the first.
+ */
 export function SSEProvider(props: SSEProviderProps): ReactElement;
 
 /** The stream's methods, the same from render to render, and the connection's state. */

@@ -7,7 +7,12 @@ const METHODS = [
   'onGap', 'offGap', 'getConnectionStats', 'requestNotificationPermission',
 ];
 
+/** States in which nothing keeps the stream open. */
+const AT_REST = ['idle', 'closed', 'refused'];
+
 const StreamContext = createContext(null);
+/** For each stream that is provided: how many providers keep it open, and whether they opened it. */
+const uses = new WeakMap();
 
 /**
  * Keeps a stream open while it is mounted: the one given, or one of its own made of the options, or the page's shared
@@ -16,10 +21,7 @@ const StreamContext = createContext(null);
 export function SSEProvider({ stream, options, children }) {
   const [own] = useState(() => (options ? new EventStream(options) : sseEventManager));
   const kept = stream ?? own;
-  useEffect(() => {
-    kept.connect();
-    return () => kept.disconnect();
-  }, [kept]);
+  useEffect(() => keepOpen(kept), [kept]);
   const value = useMemo(() => ({ stream: kept, methods: methodsOf(kept) }), [kept]);
   return createElement(StreamContext.Provider, { value }, children);
 }
@@ -34,6 +36,23 @@ export function useSSE() {
   const { stream, methods } = context;
   const state = useSyncExternalStore(methods.onState, () => stream.state, () => 'idle');
   return useMemo(() => ({ ...methods, state }), [methods, state]);
+}
+
+/**
+ * Opens the stream for one more provider, and gives what ends that. Other providers, or the page itself if it had opened
+ * the stream, may need it longer.
+ */
+function keepOpen(stream) {
+  const use = uses.get(stream) ?? { providers: 0, opened: AT_REST.includes(stream.state) };
+  uses.set(stream, use);
+  use.providers += 1;
+  stream.connect();
+  return () => {
+    use.providers -= 1;
+    if (use.providers > 0) return;
+    uses.delete(stream);
+    if (use.opened) stream.disconnect();
+  };
 }
 
 function methodsOf(stream) {

@@ -118,6 +118,31 @@ test('the provider disconnects when it unmounts', async (t) => {
   await connection.ended;
 });
 
+test('of two providers of one stream, the last that unmounts disconnects', async (t) => {
+  const { server, stream, states } = await startPair(t);
+  const both = (...keys) => createElement('div', null, ...keys.map((key) => createElement(SSEProvider, { stream, key })));
+  await render(both('one', 'other'));
+  const connection = await opened({ server, states });
+  await render(both('other'));
+  assert.equal(stream.state, 'open');
+  await render(both());
+  assert.equal(stream.state, 'closed');
+  await connection.ended;
+  await render(both('again'));
+  await opened({ server, states });
+  assert.equal(server.connections.length, 2);
+});
+
+test('a stream that the page had connected itself stays open when its provider unmounts', async (t) => {
+  const { server, stream, states } = await startPair(t);
+  stream.connect();
+  await render(createElement(StrictMode, null, provided(stream)));
+  await opened({ server, states });
+  await unmount();
+  assert.equal(stream.state, 'open');
+  assert.equal(server.connections.length, 1);
+});
+
 test('the functions stay the same from render to render, so effects do not run again', async (t) => {
   const { server, stream, states } = await startPair(t);
   const seen = [];
