@@ -164,7 +164,7 @@ interface CommonOptions {
   readonly storageKey?: string;
   /** Show a browser notification for events whose metadata asks for it. Default true. */
   readonly notify?: boolean;
-  /** What a notification says. Default: `data.title` or the type, and `data.message`. */
+  /** What a notification says. Default: `data.title` or the type, and `data.message`, if these are texts. */
   readonly describeNotification?: (event: UnifiedEvent) => NotificationContent;
   /** Milliseconds in which a stream must open. Default 30,000. */
   readonly openWithin?: number;

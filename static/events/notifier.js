@@ -44,7 +44,11 @@ function permission() {
   return globalThis.Notification?.permission ?? 'unsupported';
 }
 
-function describeEvent({ type, data }) {
-  const { title = type, message = '' } = data ?? {};
-  return { title: String(title), body: String(message) };
+/** What an event says to a person: its data may hold anything, so only a title and a message that are texts. */
+export function describeEvent({ type, data }) {
+  return { title: textOf(data?.title) || type, body: textOf(data?.message) };
+}
+
+function textOf(value) {
+  return typeof value === 'string' ? value.trim() : '';
 }

@@ -119,6 +119,16 @@ async def test_a_critical_event_is_shown_as_a_browser_notification_once(site: Se
     await expect(page.get_by_role("alert", name="Critical events")).to_contain_text(marker)
 
 
+async def test_a_critical_event_whose_title_is_no_text_is_told_by_its_type(site: Server, visitors: Visitors, marker: str) -> None:
+    page = await visitors.console(site, "alice")
+    site.emit("disk.full", {"title": {"en": "Full"}, "where": marker}, priority="critical")
+    toast = page.get_by_role("alert", name="Critical events").locator(".toast", has_text=marker)
+    await expect(toast.locator("strong")).to_have_text("disk.full")
+    await expect(toast).to_contain_text('title: {"en":"Full"}')
+    await page.wait_for_function("window.shownNotifications.length > 0")
+    assert await page.evaluate("window.shownNotifications.at(-1).title") == "disk.full"
+
+
 async def test_failed_logins_notify_the_administrator_and_nobody_else(serve, visitors: Visitors) -> None:
     site = serve()
     admin, alice = [await visitors.console(site, user, shared=False) for user in ("admin", "alice")]

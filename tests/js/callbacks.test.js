@@ -231,6 +231,15 @@ test('a notification says the title and message of the data, or the type, and ca
   ]);
 });
 
+for (const title of [{ en: 'Full' }, ['Full'], 7, null, '', '  ']) {
+  test(`a notification's title is the type where the data has ${JSON.stringify(title)}`, async (t) => {
+    const shown = useNotifications(t);
+    const { send } = await startOpened(t);
+    await send(eventOf({ metadata: { notification: true }, type: 'disk.full', data: { title, message: { en: 'Full' } } }));
+    assert.deepEqual(shown.map((one) => [one.title, one.options.body]), [['disk.full', '']]);
+  });
+}
+
 test('a happening of which two copies ask for a notification shows the first', async (t) => {
   const shown = useNotifications(t);
   const { send } = await startOpened(t);
