@@ -17,6 +17,8 @@ export class EventList {
   #paused = false;
   #frame = null;
   #rows = element('events');
+  /** The rows that the user opened, by id: a filter that hides one for a while does not close it. */
+  #open = new Map();
 
   /** @param {import('./filters.js').Filters} filters */
   constructor(filters) {
@@ -85,15 +87,26 @@ export class EventList {
     this.#held = [];
     this.#heldTotal = 0;
     this.#showHeld();
+    this.#rows.replaceChildren();
+    this.#open.clear();
     this.#render();
   }
 
   #render() {
+    this.#rememberOpen();
     const shown = this.#events.filter(this.#filters.matches).slice(-MAX_ROWS).reverse();
-    this.#rows.replaceChildren(...shown.map(rowOf));
+    this.#rows.replaceChildren(...shown.map((event) => this.#open.get(event.id) ?? rowOf(event)));
     this.#heldTotal = this.#held.filter(this.#filters.matches).length;
     this.#showHeld();
     this.#showCount();
+  }
+
+  #rememberOpen() {
+    for (const row of this.#rows.children) {
+      row.classList.remove('new'); // Or it would flash again.
+      if (row.querySelector('details').open) this.#open.set(row.dataset.id, row);
+      else this.#open.delete(row.dataset.id);
+    }
   }
 
   #showHeld() {

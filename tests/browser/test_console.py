@@ -204,6 +204,25 @@ async def test_the_filter_shows_what_matches_the_pattern(site: Server, visitors:
     await expect(events(page, marker)).to_contain_text("report.failed")
 
 
+async def test_an_open_event_stays_open_while_a_filter_is_typed(site: Server, visitors: Visitors, marker: str) -> None:
+    page = await visitors.console(site, "alice")
+    site.emit("report.ready", {"message": marker})
+    row = events(page, marker)
+    await row.locator("summary").click()
+    await expect(row.locator("pre")).to_be_visible()
+    field = page.get_by_label("Type or pattern")
+    await field.press_sequentially("report")
+    await expect(row.locator("pre")).to_be_visible()
+    await field.fill("*.failed")
+    await expect(row).to_have_count(0)
+    await field.fill("*.ready")
+    await expect(row.locator("pre")).to_be_visible()
+    await row.locator("summary").click()
+    await field.fill("")
+    await expect(row).to_be_visible()
+    await expect(row.locator("pre")).to_be_hidden()
+
+
 async def test_a_page_whose_session_was_ended_elsewhere_offers_to_sign_in_again(site: Server, visitors: Visitors) -> None:
     visitors.errors_expected = True  # the page is told 401
     page = await visitors.console(site, "bob", shared=False)
