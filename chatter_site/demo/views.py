@@ -20,6 +20,7 @@ from chatter_site.demo.processing import fail_abandoned
 from chatter_site.demo.uploads import MAX_UPLOAD_BYTES, upload
 from events import EventCategory, EventPriority
 
+# The newest.
 DOCUMENTS_SHOWN = 50
 CHUNKS_A_PAGE = 50
 
@@ -50,11 +51,11 @@ def home(request: SignedInRequest) -> HttpResponse:
 
 @method_decorator([never_cache, login_required], name="dispatch")
 class Documents(View):
-    """The user's documents as JSON (GET), and one more (POST, the file in `file`)."""
+    """The user's newest documents as JSON, and how many there are (GET); one more (POST, the file in `file`)."""
 
     def get(self, request: SignedInRequest) -> HttpResponseBase:
         fail_abandoned(request.user)
-        return JsonResponse({"documents": _documents(request)})
+        return JsonResponse(_documents(request))
 
     def post(self, request: SignedInRequest) -> HttpResponseBase:
         wants_json = request.get_preferred_type(["text/html", "application/json"]) == "application/json"
@@ -90,5 +91,7 @@ def delete_document(request: SignedInRequest, document_id: int) -> HttpResponse:
     return redirect("home")
 
 
-def _documents(request: SignedInRequest) -> list[dict[str, object]]:
-    return [document.as_json() for document in Document.objects.filter(owner=request.user)[:DOCUMENTS_SHOWN]]
+def _documents(request: SignedInRequest) -> dict[str, object]:
+    owned = Document.objects.filter(owner=request.user)
+    shown = [document.as_json() for document in owned[:DOCUMENTS_SHOWN]]
+    return {"documents": shown, "total": owned.count() if len(shown) == DOCUMENTS_SHOWN else len(shown)}

@@ -8,7 +8,7 @@ const template = document.getElementById('document-template').content;
 
 /**
  * The row of a document.
- * @returns {{element: HTMLElement, update: (changes: object) => void}}
+ * @returns {{id: string, element: HTMLElement, isNewerThan: (other: object) => boolean, update: (changes: object) => void}}
  */
 export function documentRow(shown, onDeleted) {
   const element = template.cloneNode(true).firstElementChild;
@@ -18,7 +18,10 @@ export function documentRow(shown, onDeleted) {
   setUpDelete(element, state, onDeleted);
   render(element, state);
   return {
+    id: state.id,
     element,
+    /** In the order of the server's list. */
+    isNewerThan: (other) => (Date.parse(state.uploaded_at) - Date.parse(other.uploaded_at) || state.id - other.id) > 0,
     update(changes) {
       if (ORDER.indexOf(changes.status ?? state.status) < ORDER.indexOf(state.status)) return;
       if (changes.progress < state.progress) return;

@@ -35,6 +35,32 @@ def key_of(address: str) -> int:
     return int(address.split("/")[-2])
 
 
+async def test_of_many_documents_the_newest_are_listed_and_the_rest_is_told(site: Server, visitors: Visitors) -> None:
+    stored = """
+from chatter_site.demo.models import Document
+for number in range(53):
+    Document.objects.create(owner_id=owner, name=f"{number}.txt", size=9, status="completed")
+"""
+    site.other.run(stored, owner=site.accounts["bob"].id)
+    page, other = [await visitors.console(site, "bob", shared=False) for _ in range(2)]
+    rows = page.get_by_role("list", name="Your documents").locator("li")
+    await expect(rows).to_have_count(50)
+    await expect(page.locator("#documents-count")).to_have_text("53")
+    await page.get_by_role("button", name="Show the newest 50").click()
+    await expect(page.get_by_text("3 older documents are not listed.")).to_be_visible()
+
+    for name in ("52.txt", "50.txt"):
+        for _ in ("arm", "delete"):
+            await other.locator(".document", has_text=name).get_by_role("button").click()
+    await expect(page.get_by_text("1 older document is not listed.")).to_be_visible()
+    names = ["51.txt", *(f"{number}.txt" for number in reversed(range(1, 50)))]
+    await expect(rows.locator(".document-name")).to_have_text(names)
+
+    await page.locator("input[type=file]").set_input_files({"name": "new.txt", "mimeType": "text/plain", "buffer": b"new"})
+    await expect(rows.first).to_contain_text("new.txt")
+    await expect(page.locator("#documents-count")).to_have_text("52")
+
+
 async def test_the_page_of_a_document_shows_its_chunks_once_they_are_there(site: Server, visitors: Visitors, marker: str) -> None:
     page = await visitors.console(site, "alice")
     address = unfinished(site, "alice")

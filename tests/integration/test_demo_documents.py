@@ -16,6 +16,7 @@ from django.utils import timezone
 from chatter_site.demo import processing
 from chatter_site.demo.models import Chunk, Document
 from chatter_site.demo.uploads import MAX_UPLOAD_BYTES
+from chatter_site.demo.views import DOCUMENTS_SHOWN
 from events.models import JournalEntry
 from events.testing import wait_published
 from tests.support.waiting import wait_for
@@ -223,11 +224,21 @@ def test_what_is_being_processed_elsewhere_is_left_alone(client: Client, alice: 
 def test_a_user_sees_their_own_documents_only(client: Client, mallory: Client) -> None:
     document = uploaded(client)
 
-    assert mallory.get("/documents/").json() == {"documents": []}
+    assert mallory.get("/documents/").json() == {"documents": [], "total": 0}
     assert "notes.txt" not in mallory.get("/").content.decode()
     assert mallory.get(document.get_absolute_url()).status_code == 404
     assert mallory.post(f"/documents/{document.pk}/delete/").status_code == 404
     assert Document.objects.count() == 1
+
+
+@pytest.mark.parametrize("more", [0, 3])
+def test_of_many_documents_the_newest_are_listed_and_all_are_counted(client: Client, alice: User, more: int) -> None:
+    total = DOCUMENTS_SHOWN + more
+    Document.objects.bulk_create(Document(owner=alice, name=f"{n}.txt", size=1, status="completed") for n in range(total))
+
+    answer = client.get("/documents/").json()
+    assert [document["name"] for document in answer["documents"]] == [f"{n}.txt" for n in reversed(range(more, total))]
+    assert answer["total"] == total
 
 
 def test_the_chunks_are_shown_a_page_at_a_time(client: Client) -> None:
