@@ -53,16 +53,19 @@ const LABELS = {
   idle: 'Connecting…', connecting: 'Connecting…', open: 'Live', reconnecting: 'Reconnecting', closed: 'Stopped', refused: 'Refused',
 };
 
-function show(state, label) {
+/** @param {string} [wait] how long it stays so, for which a phone has no room */
+function show(state, label, wait = '') {
   element('connection').dataset.state = state;
   element('connection').querySelector('.connection-label').textContent = label;
+  element('connection').querySelector('.connection-wait').textContent = wait;
 }
 
 function countDown({ reason }, until) {
   const tick = () => {
     const offline = reason === 'offline' || navigator.onLine === false;
     const seconds = Math.ceil((until - performance.now()) / 1_000);
-    show(offline ? 'offline' : 'reconnecting', offline ? 'Offline' : seconds > 0 ? `Reconnecting in ${seconds} s` : 'Reconnecting…');
+    if (offline) show('offline', 'Offline');
+    else show('reconnecting', 'Reconnecting', seconds > 0 ? ` in ${seconds} s` : '…');
   };
   tick();
   return setInterval(tick, 250);

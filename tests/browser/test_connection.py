@@ -1,0 +1,59 @@
+"""How the console shows its connection, in a real browser."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from tests.browser.conftest import PHONE, Visitors, is_live
+from tests.support.server import Server
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+STREAM = "**/events/stream*"
+
+
+async def drop(page: Page) -> None:
+    """End the page's stream as a lost network does. The page connects again at once."""
+    await page.evaluate("dispatchEvent(new Event('offline')), dispatchEvent(new Event('online'))")
+
+
+async def refuse(page: Page, status: int, **headers: str) -> None:
+    """Let a proxy answer the page's streams from the next one on."""
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(status=status, headers=headers, body="{}")
+
+    await page.route(STREAM, answer)
+    await drop(page)
+
+
+async def test_a_phone_has_room_for_the_header_in_every_state_of_the_connection(site: Server, visitors: Visitors) -> None:
+    visitors.errors_expected = True
+    page = await visitors.window(site, "admin", viewport=PHONE)
+    pill = page.locator("#connection")
+    widths = {}
+
+    async def measure(state: str) -> None:
+        await expect(pill).to_have_attribute("data-state", state)
+        cut = await pill.locator(".connection-text").evaluate("(text) => text.scrollWidth > text.clientWidth")
+        widths[state] = (await page.evaluate("document.documentElement.scrollWidth"), cut)
+
+    await page.route(STREAM, lambda route: None)
+    await page.goto("/")
+    await measure("connecting")
+    await page.unroute_all()
+    await page.reload()
+    await measure("open")
+    await page.context.set_offline(True)
+    await measure("offline")
+    await page.context.set_offline(False)
+    await is_live(page)
+    await refuse(page, 503, **{"Retry-After": "1000"})
+    await measure("reconnecting")
+    await page.unroute_all()
+    await page.get_by_role("button", name="Try now").click()
+    await is_live(page)
+    await refuse(page, 401)
+    await measure("refused")
+    assert widths == dict.fromkeys(["connecting", "open", "offline", "reconnecting", "refused"], (PHONE["width"], False))
