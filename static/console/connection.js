@@ -10,6 +10,7 @@ const REASONS = {
   server_stopping: 'The server is restarting.',
   connection_expired: 'The connection is being renewed.',
   access_changed: 'What you may see has changed.',
+  not_an_event_stream: 'Something else answers in the server’s place.',
   signed_out: 'You are signed out.',
   unauthenticated: 'You are signed out.',
   too_many_connections: 'You have too many streams open. Close another tab.',
@@ -25,18 +26,22 @@ const element = (id) => document.getElementById(id);
  * @param {(text: string) => void} callbacks.onState the state in words
  */
 export function showConnection(stream, { onBack, onState }) {
+  let latest = null;
   let explaining = null;
   let countdown = null;
 
   stream.onState((change) => {
+    latest = change;
     clearInterval(countdown);
-    clearTimeout(explaining);
     const { state, previous, retryIn } = change;
     if (state === 'reconnecting') {
       countdown = countDown(change, performance.now() + retryIn);
-      const showing = !element('notice').hidden;
-      explaining = setTimeout(() => explain(change, stream), showing ? 0 : PATIENCE);
+      // From the first failure on: another does not begin the wait anew.
+      if (element('notice').hidden) explaining ??= setTimeout(() => explain(latest, stream), PATIENCE);
+      else explain(change, stream);
     } else {
+      clearTimeout(explaining);
+      explaining = null;
       show(state, LABELS[state]);
       explain(change, stream);
     }

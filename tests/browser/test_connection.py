@@ -57,3 +57,18 @@ async def test_a_phone_has_room_for_the_header_in_every_state_of_the_connection(
     await refuse(page, 401)
     await measure("refused")
     assert widths == dict.fromkeys(["connecting", "open", "offline", "reconnecting", "refused"], (PHONE["width"], False))
+
+
+async def test_a_page_whose_device_is_offline_says_so_soon_and_for_as_long(site: Server, visitors: Visitors) -> None:
+    visitors.errors_expected = True
+    page = await visitors.console(site, "alice")
+    notice = page.locator("#notice")
+    await page.evaluate("setInterval(() => dispatchEvent(new Event('online')), 300)")  # each makes it try again at once
+    await page.context.set_offline(True)
+    await expect(notice).to_contain_text("This device is offline.", timeout=5_000)
+    await page.wait_for_function("chatterEvents.getConnectionStats().failedAttempts > 10")
+    await expect(notice).to_contain_text("This device is offline.")
+    await expect(page.get_by_role("button", name="Try now")).to_be_hidden()
+    await page.context.set_offline(False)
+    await is_live(page)
+    await expect(notice).to_be_hidden()
