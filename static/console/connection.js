@@ -48,6 +48,10 @@ export function showConnection(stream, { onBack, onState }) {
     if (state !== previous) onState(`Connection: ${LABELS[state]}`);
     if (state === 'open' && stream.getConnectionStats().connections > 1) onBack();
   });
+  // Until the user has dealt with it: what was missed stays missed, however the stream goes on.
+  stream.onGap(() => (element('gap').hidden = false));
+  element('gap-reload').addEventListener('click', () => location.reload());
+  element('gap-dismiss').addEventListener('click', () => (element('gap').hidden = true));
   stream.ready.catch(() => {
     show('refused', 'Not connected');
     notice({ tone: 'bad', text: 'The stream’s script could not be loaded.', button: 'Reload', onClick: () => location.reload() });
@@ -76,7 +80,7 @@ function countDown({ reason }, until) {
   return setInterval(tick, 250);
 }
 
-function explain({ state, outcome, reason, detail }, stream) {
+function explain({ state, reason, detail }, stream) {
   const why = REASONS[reason] ?? sentence(detail?.detail ?? detail?.error ?? reason ?? '');
   if (state === 'reconnecting') {
     const text = `${why} What you miss arrives when the connection is back.`;
@@ -88,8 +92,6 @@ function explain({ state, outcome, reason, detail }, stream) {
   } else if (state === 'refused') {
     const signIn = SIGNED_OUT.includes(reason) && `/accounts/login/?next=${encodeURIComponent(location.pathname + location.search)}`;
     notice({ tone: 'bad', text: `No live events: ${lowerFirst(why)}`, link: signIn ? ['Sign in', signIn] : null });
-  } else if (outcome === 'gap') {
-    notice({ tone: 'warn', text: 'Some events were missed: you were away for too long.', button: 'Reload', onClick: () => location.reload() });
   } else {
     element('notice').hidden = true;
   }

@@ -72,3 +72,17 @@ async def test_a_page_whose_device_is_offline_says_so_soon_and_for_as_long(site:
     await page.context.set_offline(False)
     await is_live(page)
     await expect(notice).to_be_hidden()
+
+
+async def test_a_page_that_missed_events_says_so_until_the_user_has_read_it(site: Server, visitors: Visitors) -> None:
+    page = await visitors.console(site, "alice")
+    gap = page.get_by_text("Some events were missed")
+    await page.route(STREAM, lambda route: route.continue_(url=f"{site.url}/events/stream?cursor=other:1"), times=1)
+    await drop(page)
+    await expect(gap).to_be_visible()
+    await drop(page)
+    await page.wait_for_function("chatterEvents.getConnectionStats().connections === 3")
+    assert await page.evaluate("chatterEvents.getConnectionStats().outcome") == "resumed"
+    await expect(gap).to_be_visible()
+    await page.get_by_role("button", name="Dismiss").click()
+    await expect(gap).to_be_hidden()
