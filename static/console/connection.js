@@ -1,3 +1,5 @@
+import { onSignedOut } from './requests.js';
+
 /** A short reconnect is shown by the dot alone; a longer one is explained. */
 const PATIENCE = 1_500;
 
@@ -16,6 +18,7 @@ const REASONS = {
   too_many_connections: 'You have too many streams open. Close another tab.',
 };
 const SIGNED_OUT = ['signed_out', 'unauthenticated'];
+const TOLD_BY_AN_ANSWER = { state: 'refused', reason: 'signed_out' };
 
 const element = (id) => document.getElementById(id);
 
@@ -29,11 +32,22 @@ export function showConnection(stream, { onBack, onState }) {
   let latest = null;
   let explaining = null;
   let countdown = null;
+  let signedOut = false;
 
-  stream.onState((change) => {
+  stream.onState(take);
+  // The stream may stay open for a while, with what is no longer for this page.
+  onSignedOut(() => {
+    signedOut = true;
+    stream.disconnect();
+    take(TOLD_BY_AN_ANSWER);
+  });
+
+  function take(told) {
+    const change = signedOut ? TOLD_BY_AN_ANSWER : told;
+    const { state, reason, retryIn } = change;
+    const isNews = state !== latest?.state;
     latest = change;
     clearInterval(countdown);
-    const { state, previous, retryIn } = change;
     if (state === 'reconnecting') {
       countdown = countDown(change, performance.now() + retryIn);
       // From the first failure on: another does not begin the wait anew.
@@ -42,25 +56,34 @@ export function showConnection(stream, { onBack, onState }) {
     } else {
       clearTimeout(explaining);
       explaining = null;
-      show(state, LABELS[state]);
+      show(state, labelOf(state, reason));
       explain(change, stream);
     }
-    if (state !== previous) onState(`Connection: ${LABELS[state]}`);
+    if (isNews) onState(`Connection: ${labelOf(state, reason)}`);
     if (state === 'open' && stream.getConnectionStats().connections > 1) onBack();
-  });
-  // Until the user has dealt with it: what was missed stays missed, however the stream goes on.
-  stream.onGap(() => (element('gap').hidden = false));
-  element('gap-reload').addEventListener('click', () => location.reload());
-  element('gap-dismiss').addEventListener('click', () => (element('gap').hidden = true));
+  }
+
+  showGaps(stream);
   stream.ready.catch(() => {
     show('refused', 'Not connected');
     notice({ tone: 'bad', text: 'The stream’s script could not be loaded.', button: 'Reload', onClick: () => location.reload() });
   });
 }
 
+/** Until the user has dealt with it: what was missed stays missed, however the stream goes on. */
+function showGaps(stream) {
+  stream.onGap(() => (element('gap').hidden = false));
+  element('gap-reload').addEventListener('click', () => location.reload());
+  element('gap-dismiss').addEventListener('click', () => (element('gap').hidden = true));
+}
+
 const LABELS = {
   idle: 'Connecting…', connecting: 'Connecting…', open: 'Live', reconnecting: 'Reconnecting', closed: 'Stopped', refused: 'Refused',
 };
+
+function labelOf(state, reason) {
+  return state === 'refused' && SIGNED_OUT.includes(reason) ? 'Signed out' : LABELS[state];
+}
 
 /** @param {string} [wait] how long it stays so, for which a phone has no room */
 function show(state, label, wait = '') {

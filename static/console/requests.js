@@ -1,3 +1,5 @@
+let tellSignedOut = () => {};
+
 /** Sends a request with the CSRF token of the page. Gives the answer's JSON (null without), throws an Error for people. */
 export async function send(url, { method = 'POST', body, headers = {} } = {}) {
   const token = document.querySelector('[name=csrfmiddlewaretoken]').value;
@@ -7,11 +9,19 @@ export async function send(url, { method = 'POST', body, headers = {} } = {}) {
   } catch {
     throw new Error('The server can’t be reached. Try again.');
   }
-  if (response.redirected) throw new Error('You are signed out. Reload the page to sign in again.');
+  if (response.redirected || response.status === 401) {
+    tellSignedOut();
+    throw new Error('You are signed out.');
+  }
   const text = await response.text();
   const answer = readJson(text);
   if (!response.ok) throw new Error(problemOf(answer, response.status));
   return answer;
+}
+
+/** Calls back when an answer says that nobody is signed in any more. */
+export function onSignedOut(callback) {
+  tellSignedOut = callback;
 }
 
 function readJson(text) {

@@ -86,3 +86,20 @@ async def test_a_page_that_missed_events_says_so_until_the_user_has_read_it(site
     await expect(gap).to_be_visible()
     await page.get_by_role("button", name="Dismiss").click()
     await expect(gap).to_be_hidden()
+
+
+@pytest.mark.parametrize("what", ["upload", "emit"])
+async def test_a_page_that_an_answer_tells_it_is_signed_out_is_not_live(site: Server, visitors: Visitors, what: str) -> None:
+    visitors.errors_expected = True
+    page = await visitors.console(site, "admin", shared=False)
+    await page.context.clear_cookies(name="sessionid")
+    if what == "upload":
+        await page.locator("input[type=file]").set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"})
+    else:
+        await page.get_by_text("Emit an event").click()
+        await page.get_by_role("button", name="Emit").click()
+    await expect(page.get_by_role("alert").filter(has_text="You are signed out.")).to_be_visible()
+    await expect(page.locator("#connection")).to_have_text("Signed out")
+    await expect(page.get_by_role("link", name="Sign in")).to_have_attribute("href", "/accounts/login/?next=%2F")
+    await page.wait_for_function("chatterEvents.state === 'closed'")
+    await expect(page.locator("#connection")).to_have_text("Signed out")
