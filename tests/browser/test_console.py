@@ -223,6 +223,21 @@ async def test_an_open_event_stays_open_while_a_filter_is_typed(site: Server, vi
     await expect(row.locator("pre")).to_be_hidden()
 
 
+async def test_without_scripts_the_console_shows_nothing_that_needs_one(site: Server, visitors: Visitors) -> None:
+    page = await visitors.window(site, "admin", java_script_enabled=False)
+    await page.goto("/")
+    await expect(page.get_by_text("The live console needs JavaScript.")).to_be_visible()
+    for gone in (page.get_by_text("Connecting"), page.get_by_role("button", name="Pause"), page.get_by_text("Emit an event")):
+        await expect(gone).to_be_hidden()
+    await expect(page.get_by_role("search")).to_be_hidden()
+    await expect(page.get_by_role("button", name="Upload", exact=True)).to_be_visible()
+
+    scripted = await visitors.console(site, "alice")
+    await expect(scripted.get_by_role("search")).to_be_visible()
+    for part in await scripted.locator(".no-script").all():
+        await expect(part).to_be_hidden()
+
+
 async def test_a_page_whose_session_was_ended_elsewhere_offers_to_sign_in_again(site: Server, visitors: Visitors) -> None:
     visitors.errors_expected = True  # the page is told 401
     page = await visitors.console(site, "bob", shared=False)
