@@ -104,7 +104,7 @@ function countDown({ reason }, until) {
 }
 
 function explain({ state, reason, detail }, stream) {
-  const why = REASONS[reason] ?? sentence(detail?.detail ?? detail?.error ?? reason ?? '');
+  const why = REASONS[reason] ?? whyOf(reason ?? '', detail);
   if (state === 'reconnecting') {
     const text = `${why} What you miss arrives when the connection is back.`;
     const retry = () => {
@@ -127,6 +127,12 @@ function notice({ tone, text, link = null, button = '', onClick = null }) {
   if (link) [element('notice-link').textContent, element('notice-link').href] = link;
   Object.assign(element('notice-button'), { hidden: !button, textContent: button, onclick: onClick });
   element('notice').hidden = false;
+}
+
+/** What the server says. A proxy says HTML, which is for nobody to read. */
+function whyOf(reason, detail) {
+  if (reason.startsWith('http_')) return `The server answers with an error (${detail.status}).`;
+  return sentence(detail?.detail ?? detail?.error ?? reason);
 }
 
 function sentence(text) {

@@ -22,7 +22,7 @@ async def refuse(page: Page, status: int, **headers: str) -> None:
     """Let a proxy answer the page's streams from the next one on."""
 
     async def answer(route: Route) -> None:
-        await route.fulfill(status=status, headers=headers, body="{}")
+        await route.fulfill(status=status, headers=headers, body="<h1>No</h1>")
 
     await page.route(STREAM, answer)
     await drop(page)
@@ -51,6 +51,7 @@ async def test_a_phone_has_room_for_the_header_in_every_state_of_the_connection(
     await is_live(page)
     await refuse(page, 503, **{"Retry-After": "1000"})
     await measure("reconnecting")
+    await expect(page.locator("#notice")).to_contain_text("The server answers with an error (503).")
     await page.unroute_all()
     await page.get_by_role("button", name="Try now").click()
     await is_live(page)
