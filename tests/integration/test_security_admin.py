@@ -27,7 +27,7 @@ def client() -> Client:
 
 @pytest.fixture
 def window() -> FailureWindow:
-    now = utcnow()
+    now = utcnow().replace(second=30)
     recent = [now.timestamp() - 2, now.timestamp()]
     return FailureWindow.objects.create(
         kind="address", key="203.0.113.9", recent=recent, last_failure=now, counted_at=now, alerted_at=now
