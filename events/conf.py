@@ -74,7 +74,9 @@ class EventsSettings(AppSettings):
         100, ge=1, description="Batches of events that may wait for one client before it must reconnect."
     )
     SSE_QUEUE_MAXBYTES: int = Field(1_048_576, ge=65_536, description="Bytes that may wait for one client.")
-    SSE_MAX_CONNECTIONS_PER_USER: int = Field(5, ge=1, description="Streams that one user may have open, in one server process.")
+    SSE_MAX_CONNECTIONS_PER_USER: int = Field(
+        5, ge=1, description="Streams that one user may have open, in all processes together."
+    )
     SSE_KEEPALIVE_TIMEOUT: float = Field(30.0, gt=0, description="Seconds without an event before a heartbeat.")
     SSE_MAX_CONNECTION_AGE: float = Field(
         900.0,

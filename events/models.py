@@ -60,3 +60,32 @@ class JournalHead(models.Model):
 
     def __str__(self) -> str:
         return f"{self.epoch}:{self.position}"
+
+
+class HubLease(models.Model):
+    """A server process whose hub runs: it renews `seen_at` while it lives."""
+
+    process = models.CharField(max_length=32, primary_key=True)
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "events_hub_lease"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.process
+
+
+class OpenStream(models.Model):
+    """A stream that is open in a process, for the others to count."""
+
+    id = models.CharField(max_length=32, primary_key=True)
+    process = models.CharField(max_length=32, db_index=True)
+    user_id = models.CharField(max_length=MAX_LABEL_LENGTH, db_index=True)
+
+    class Meta:
+        db_table = "events_open_stream"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.process}"

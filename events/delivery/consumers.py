@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import parse_qs
 
 import orjson
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
+from django.db import DatabaseError, InterfaceError
 
 from events.cursor import Cursor
 from events.delivery.authentication import Credential
@@ -20,7 +22,11 @@ from events.delivery.frames import SseWire, WebSocketWire, Wire
 from events.delivery.hub import Busy, Hub, get_hub
 from events.exceptions import InvalidEvent
 from events.filters import EventFilter
+from events.stats import stats
 
+logger = logging.getLogger("events.hub")
+
+Result = TypeVar("Result")
 RETRY_AFTER = 5
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -85,21 +91,32 @@ class StreamConsumer(AsyncConsumer):
         except InvalidEvent as error:
             raise Refusal(400, 4400, "invalid", str(error), error.field) from None
         self.hub = get_hub()
-        await self.hub.start()
+        await self._or_unavailable(self.hub.start())
         if self.hub.stopping:
             raise Refusal(503, 4503, "stopping", "The server is stopping.")
         credential = Credential.of(self.scope)
-        try:
-            identity = await self.hub.identify(credential)
-        except Busy:
-            raise Refusal(503, 4503, "busy", "Many streams are opening. Come again.") from None
+        identity = await self._or_unavailable(self.hub.identify(credential))
         if not identity.audiences:
             raise Refusal(401, 4401, "unauthenticated", "Sign in to open a stream.")
         client = Client(self.base_send, self._aborter(), wire, identity.user_id, identity.audiences, wanted, credential)
         if not self.hub.reserve(client):
             raise Refusal(429, 4429, "too_many_connections", f"{identity.name} has too many streams open.")
         self.client = client
+        if not await self._or_unavailable(self.hub.confirm(client)):
+            self._leave()
+            raise Refusal(429, 4429, "too_many_connections", f"{identity.name} has too many streams open.")
         return client
+
+    async def _or_unavailable(self, work: Awaitable[Result]) -> Result:
+        """The result. Raises Refusal where the hub is busy or the database is away."""
+        try:
+            return await work
+        except Busy:
+            raise Refusal(503, 4503, "busy", "Many streams are opening. Come again.") from None
+        except (DatabaseError, InterfaceError) as error:
+            stats.count("hub_errors")
+            logger.warning("A stream can't be opened now: %s", error)
+            raise Refusal(503, 4503, "unavailable", "The database does not answer. Come again.") from None
 
     def _aborter(self) -> Callable[[], object]:
         """What cuts the connection: the server does it when the application is cancelled, or Twisted where it is Daphne's."""

@@ -11,7 +11,6 @@ import logging
 import random
 import time
 import weakref
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -29,6 +28,7 @@ from events.delivery.authentication import Credential, Identity
 from events.delivery.client import Client
 from events.delivery.frames import Message
 from events.delivery.index import ClientIndex
+from events.delivery.places import Places
 from events.delivery.threads import DatabaseThreads
 from events.delivery.watch import AccessWatch
 from events.doorbell import GROUP, shared_layer
@@ -57,7 +57,6 @@ class Hub:
         self.stopping = False
         self._clients = ClientIndex()
         self._open: set[Client] = set()
-        self._connections: Counter[str] = Counter()
         self._started: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._behind = asyncio.Event()
@@ -65,6 +64,7 @@ class Hub:
         # One for the hub itself, few for clients that open and resume.
         self._reader = DatabaseThreads("events-hub", 1, keep=True)
         self._resumers = DatabaseThreads("events-resume", 2)
+        self._places = Places(self._resumers)
         self._watch = AccessWatch(self._open, self._close, self._resumers)
 
     async def start(self) -> None:
@@ -76,9 +76,10 @@ class Hub:
 
     async def _start(self) -> None:
         head = await self._reader.run(journal.read_head)
+        await self._places.begin()
         self.epoch, self.position = head.epoch, head.position
         unified_event_manager.writer.publisher.listen(self._from_publisher)
-        for work in (self._follow(), self._listen(), self._beat()):
+        for work in (self._follow(), self._listen(), self._beat(), self._places.keep()):
             self._tasks.append(asyncio.create_task(work))
 
     async def stop(self) -> None:
@@ -92,6 +93,7 @@ class Hub:
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
+        await self._places.end()
         self._reader.stop()
         self._resumers.stop()
 
@@ -109,12 +111,15 @@ class Hub:
 
     def reserve(self, client: Client) -> bool:
         """Take one of the user's places for a stream that is about to open; `leave` gives it back. False if none is free."""
-        if self._connections[client.user_id] >= settings().SSE_MAX_CONNECTIONS_PER_USER:
+        if not self._places.reserve(client):
             return False
         self._open.add(client)
-        self._connections[client.user_id] += 1
         stats.connected(1)
         return True
+
+    async def confirm(self, client: Client) -> bool:
+        """Whether the place that was reserved is free in all processes together."""
+        return await self._places.confirm(client)
 
     async def join(self, client: Client, cursor: Cursor | None) -> None:
         """Greet a client, send what it missed since the cursor, and make it live: all of it or, told as `gap`, none."""
@@ -147,9 +152,7 @@ class Hub:
         client.end()
         self._open.discard(client)
         self._clients.discard(client)
-        self._connections[client.user_id] -= 1
-        if not self._connections[client.user_id]:
-            del self._connections[client.user_id]
+        self._places.give_back(client)
         stats.connected(-1)
 
     async def _place(self, cursor: Cursor | None) -> tuple[Cursor, str]:
