@@ -33,12 +33,12 @@ TROUBLE = ("Traceback (most recent call last)", " ERROR ", "CRITICAL")
 
 
 def arguments(program: Program, port: int) -> list[str]:
-    """How each program serves the site, after `python`."""
+    """How each program serves the site, after `python`: as docs/how-to/deploy.md says."""
     return {
         "uvicorn": ["-m", "uvicorn", "--port", str(port), "--timeout-graceful-shutdown", "2", "--log-level", "warning", APPLICATION],
         "daphne": ["-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "-v", "0", APPLICATION],
         "granian": ["-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning",
-                    APPLICATION],
+                    "--workers-kill-timeout", "3", APPLICATION],
     }[program]  # fmt: skip
 
 
