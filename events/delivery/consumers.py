@@ -103,7 +103,6 @@ class StreamConsumer(AsyncConsumer):
             raise Refusal(429, 4429, "too_many_connections", f"{identity.name} has too many streams open.")
         self.client = client
         if not await self._or_unavailable(self.hub.confirm(client)):
-            self._leave()
             raise Refusal(429, 4429, "too_many_connections", f"{identity.name} has too many streams open.")
         return client
 
@@ -191,6 +190,7 @@ class WebSocketConsumer(StreamConsumer):
         try:
             client = await self._open(WebSocketWire())
         except Refusal as refusal:
+            self._leave()
             await self._refuse(refusal)
             return
         self._join(client)

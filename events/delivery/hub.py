@@ -41,7 +41,7 @@ logger = logging.getLogger("events.hub")
 PAGE = 100
 HEARTBEAT_TICK = 1.0
 # Streams that may wait for the database while they open or resume; further ones are told to come again.
-MAX_WAITING = 200
+MAX_WAITING = 1_000
 
 
 class Busy(Exception):

@@ -55,8 +55,10 @@ class Places:
 
     async def confirm(self, client: Client) -> bool:
         """Take the place in the eyes of all processes. False if the user has no more anywhere. Raises DatabaseError."""
-        here = self._taken[client.user_id]
-        return await self._threads.run(partial(_insert, self._process, self._rows[client], client.user_id, here))
+        row, here = self._rows[client], self._taken[client.user_id]
+        inserting = asyncio.ensure_future(self._threads.run(partial(_insert, self._process, row, client.user_id, here)))
+        inserting.add_done_callback(lambda _: self._free(row) if client not in self._rows else None)
+        return await asyncio.shield(inserting)  # who leaves meanwhile does not stop the insert: its row is deleted after it
 
     def give_back(self, client: Client) -> None:
         """The place is free: here at once, for the others soon. Harmless if the client has none."""
@@ -66,6 +68,9 @@ class Places:
         self._taken[client.user_id] -= 1
         if not self._taken[client.user_id]:
             del self._taken[client.user_id]
+        self._free(row)
+
+    def _free(self, row: str) -> None:
         self._given_back.append(row)
         self._something_given_back.set()
 

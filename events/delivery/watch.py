@@ -45,18 +45,19 @@ class AccessWatch:
         self.changes += 1
         for event in events:
             told = orjson.loads(event.body)["data"]
-            if told["session"]:
-                self._sign_out(told["session"])
             concerned = [client for client in self._clients if _concerns(client, told["user_id"])]
+            if told["session"]:
+                self._sign_out(told["session"], concerned)
             if concerned:
                 task = asyncio.get_running_loop().create_task(self._look_again(concerned))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    def _sign_out(self, session: str) -> None:
+    def _sign_out(self, session: str, clients: Sequence[Client]) -> None:
         self._signed_out[session] = time.monotonic() + SIGN_OUT_TAKES
-        for client in [c for c in self._clients if c.credential and c.credential.session == session]:
-            self._close(client, "signed_out")
+        for client in clients:
+            if client.credential and client.credential.session == session:
+                self._close(client, "signed_out")
 
     async def _look_again(self, clients: Sequence[Client]) -> None:
         found: dict[Credential, Identity | None] = {}
