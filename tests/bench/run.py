@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
-from tests.bench import fanout
+from tests.bench import emitting, fanout, memory, routing, scale
 from tests.bench.contestants import Contestants
 from tests.bench.prepare import prepare
 from tests.bench.report import Row, say, table, write_page
@@ -18,6 +18,10 @@ from tests.bench.servers import taskset_is_missing
 
 PARTS: dict[str, Callable[[Contestants, bool], Iterator[Row]]] = {
     "fanout": fanout.run,
+    "scale": scale.run,
+    "memory": memory.run,
+    "emitting": emitting.run,
+    "routing": routing.run,
 }
 # Whatever hangs: the run ends by itself.
 LONGEST = 1_800
