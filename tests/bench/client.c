@@ -25,7 +25,7 @@ enum { AT_ONCE = 100 }; /* streams that are being opened at the same time: fewer
 static const char MARK[] = "\"t\":", HEADER_END[] = "\r\n\r\n";
 
 typedef struct {
-    int fd, header_matched, header_done, ready, mark_matched;
+    int fd, started, header_matched, header_done, ready, mark_matched;
     unsigned long long stamp;
 } stream;
 
@@ -74,6 +74,10 @@ static void count(stream *s, unsigned long long seen_at) {
 
 static void take(stream *s, const char *bytes, ssize_t length) {
     ssize_t i = 0;
+    if (!s->started++ && !(length > 12 && (!memcmp(bytes + 9, "200", 3) || !memcmp(bytes + 9, "101", 3)))) {
+        fprintf(stderr, "refused: %.*s\n", (int)length, bytes);
+        exit(1);
+    }
     for (; i < length && !s->header_done; i++) {
         s->header_matched = bytes[i] == HEADER_END[s->header_matched] ? s->header_matched + 1 : bytes[i] == '\r';
         s->header_done = s->header_matched == 4;

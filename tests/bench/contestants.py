@@ -8,9 +8,11 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from tests.bench.peers import payload
 from tests.bench.prepare import HERE, PEERS_PYTHON, nchan
@@ -81,23 +83,24 @@ class Contestants:
 
     def ours(self, program: Program, *, websocket: bool = False, env: dict[str, str] | None = None) -> Server:
         """The project, with clients that are signed in."""
-        path = "/ws/events/" if websocket else "/events/stream"
-        headers = (*(WEBSOCKET if websocket else ("Accept: text/event-stream",)), self.signed_in("alice"))
         env = env or self.environment()
+        path = "/ws/events/" if websocket else "/events/stream"
+        headers = (*(WEBSOCKET if websocket else ("Accept: text/event-stream",)), self.signed_in("alice", env))
         return asgi_server(sys.executable, program, "tests.bench.ours:application", env, path=path, headers=headers)
 
-    def signed_in(self, user: str) -> str:
-        """The request header of a client of that user."""
-        return f"Cookie: sessionid={self._databases['sqlite'].accounts[user].session}"
+    def signed_in(self, user: str, env: Mapping[str, str]) -> str:
+        """The request header of a client of that user, on the database of that environment."""
+        return f"Cookie: sessionid={self._databases[urlsplit(env['DATABASE_URL']).scheme].accounts[user].session}"
 
     def user_id(self, user: str) -> str:
-        """The id of the user."""
+        """The id of the user, the same on all databases."""
         return self._databases["sqlite"].accounts[user].id
 
-    def peer(self, program: Program, name: str, *, redis: bool = False) -> Server:
+    def peer(self, program: Program, name: str, *, redis: bool = False, websocket: bool = False) -> Server:
         """A peer of tests.bench.peers."""
         env = {"REDIS_URL": self.redis_url, "REDIS_PREFIX": redis_prefix()} if redis else {}
-        return asgi_server(PEERS_PYTHON, program, f"tests.bench.peers:{name}", env)
+        headers = WEBSOCKET if websocket else ("Accept: text/event-stream",)
+        return asgi_server(PEERS_PYTHON, program, f"tests.bench.peers:{name}", env, headers=headers)
 
     def nchan(self) -> Server | None:
         """nginx with nchan, where that is installed."""

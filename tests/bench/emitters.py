@@ -30,7 +30,8 @@ async def sustained(emitters: int, seconds: float) -> dict[str, float]:
     async def emit_until() -> None:
         nonlocal stored
         while time.monotonic() < deadline:
-            stored += await emit_realtime_event("bench.event", DATA)
+            was_stored = await emit_realtime_event("bench.event", DATA)
+            stored += was_stored  # in one step: `stored += await` would forget what the others added meanwhile
 
     started, cpu = time.monotonic(), time.process_time()
     await asyncio.gather(*(emit_until() for _ in range(emitters)))

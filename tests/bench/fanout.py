@@ -12,6 +12,7 @@ from tests.bench.servers import Load, Program, Round, Server, play
 
 CLIENTS = 500
 BURST = 1_000
+MEASURED_IN_BURSTS = ("bare app", "bare app, WebSocket", "ours", "ours, WebSocket")
 
 
 @dataclass
@@ -55,6 +56,7 @@ def entries(contestants: Contestants, program: Program) -> Iterator[list[Entry]]
     """The servers of one program, each with its clients. How many events a round has, so that it takes about a second."""
     makers: dict[str, tuple[int, Callable[[], Server | None]]] = {
         "bare app": (200, lambda: contestants.peer(program, "floor")),
+        "bare app, WebSocket": (200, lambda: contestants.peer(program, "floor", websocket=True)),
         "ours": (200, lambda: contestants.ours(program)),
         "ours, WebSocket": (200, lambda: contestants.ours(program, websocket=True)),
     }
@@ -89,7 +91,7 @@ def measure(running: list[Entry], rounds: int, bursts: int) -> None:
                 entry.rounds.append(result)
     for _ in range(bursts):
         for entry in running:
-            if entry.name in ("bare app", "ours", "ours, WebSocket") and not entry.missing:
+            if entry.name in MEASURED_IN_BURSTS and not entry.missing:
                 entry.bursts.append(play_events(entry, BURST, burst=1))
 
 
@@ -104,16 +106,17 @@ def play_events(entry: Entry, events: int, **query: object) -> Round:
 
 def rows(program: Program, by_name: dict[str, Entry]) -> Iterator[Row]:
     """The rows of one server program."""
-    ours, floor, websocket = by_name["ours"], by_name["bare app"], by_name["ours, WebSocket"]
+    floor, floor_websocket, ours, websocket = (by_name[name] for name in MEASURED_IN_BURSTS)
     title = f"CPU a delivery, {program.title()}"
     bar = Bar(1.3, "≤ 1.3") if program != "daphne" else None
     yield compare(title, ours.us, "bare app", floor.us, "µs", bar)
     bars = {"django-eventstream": Bar(0.25, "≤ 0.25"), "nchan": Bar(1.0, "≤ 1")}
-    for name in by_name.keys() - {"ours", "bare app", "ours, WebSocket"}:
+    for name in sorted(by_name.keys() - set(MEASURED_IN_BURSTS), key=lambda name: by_name[name].us):
         yield compare(title, ours.us, name, by_name[name].us, "µs", bars.get(name))
     yield compare(f"CPU a delivery over WebSocket, {program.title()}", websocket.us, "ours over SSE", ours.us, "µs", bar)
+    yield compare(f"CPU a delivery over WebSocket, {program.title()}", websocket.us, "bare app", floor_websocket.us, "µs")
     rate = Bar(250_000, "≥ 250,000/s", at_least=True) if program == "granian" else None
-    for entry in (ours, websocket):
+    for entry, floor in ((ours, floor), (websocket, floor_websocket)):  # noqa: B020
         what = f"bursts of {BURST:,} events, {entry.name}, {program.title()}"
         beside = f"bare app: {floor.burst_rate:,.0f}/s, {floor.burst_us:.2f} µs"
         if entry.missing:

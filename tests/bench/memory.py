@@ -38,8 +38,8 @@ def run(contestants: Contestants, quick: bool) -> Iterator[Row]:
         idle = {program: start(contestants, program, stack) for program in programs}
         everyone = [one for group in idle.values() for one in group]
         settle(everyone, stack, IDLE_SECONDS / 3 if quick else IDLE_SECONDS)
-        for program, (floor, *ours) in idle.items():
-            for one in ours:
+        for program, group in idle.items():
+            for floor, one in ((group[0], group[2]), (group[1], group[3])):
                 what, above = f"memory a client, {one.name}, {program.title()}", one.kb - floor.kb
                 beside = f"bare app: {floor.kb:.1f} KB"
                 yield Row(what, f"{one.kb:.1f} KB", beside, one.kb / floor.kb, Bar(15, "≤ 15 KB above"), above)
@@ -74,6 +74,7 @@ def start(contestants: Contestants, program: Program, stack: ExitStack) -> list[
     """The servers of a program, which have served before: what they need once is no client's."""
     idle = [
         Idle("bare app", stack.enter_context(contestants.peer(program, "floor"))),
+        Idle("bare app", stack.enter_context(contestants.peer(program, "floor", websocket=True))),
         Idle("ours", stack.enter_context(contestants.ours(program))),
         Idle("ours, WebSocket", stack.enter_context(contestants.ours(program, websocket=True))),
     ]

@@ -62,22 +62,34 @@ def with_lifespan(application: Application) -> Application:
 
 def make_floor() -> Application:
     """The least: the publisher itself writes to every connection. No queue, no task, no journal, no authentication."""
-    sends: set[Any] = set()
+    streams: set[Any] = set()
+    sockets: set[Any] = set()
 
     async def emit(number: int) -> None:
-        message = {"type": "http.response.body", "body": frame(number), "more_body": True}
-        for send in sends:
-            await send(message)
+        if streams:
+            body = {"type": "http.response.body", "body": frame(number), "more_body": True}
+            for send in streams:
+                await send(body)
+        if sockets:
+            text = {"type": "websocket.send", "text": json.dumps(payload(number))}
+            for send in sockets:
+                await send(text)
 
     async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["path"] == "/publish":
             return await publish_each(scope, send, emit)
-        await send({"type": "http.response.start", "status": 200, "headers": STREAM})
-        await send({"type": "http.response.body", "body": b": hi\n\n", "more_body": True})
-        sends.add(send)
-        while (await receive())["type"] != "http.disconnect":
+        is_socket = scope["type"] == "websocket"
+        if is_socket:
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.send", "text": "hi"})
+        else:
+            await send({"type": "http.response.start", "status": 200, "headers": STREAM})
+            await send({"type": "http.response.body", "body": b": hi\n\n", "more_body": True})
+        group = sockets if is_socket else streams
+        group.add(send)
+        while (await receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
             pass
-        sends.discard(send)
+        group.discard(send)
         return None
 
     return with_lifespan(application)

@@ -40,7 +40,7 @@ def grow(
 ) -> Iterator[Row]:
     """More and more clients of one server. Only the first load's clients are of the user that some events are for."""
     few, name = contestants.user_id("bob"), program.title()
-    path = ("Accept: text/event-stream", contestants.signed_in("bob"))
+    path = ("Accept: text/event-stream", contestants.signed_in("bob", server.env))
     loads = [stack.enter_context(Load(server, MATCHING, headers=path))]
     alone = few_us(loads[0], few)
     total, cost = MATCHING, {}
