@@ -6,8 +6,7 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any
 
 from events.conf import settings
@@ -30,7 +29,7 @@ class Client:
     """
 
     __slots__ = (
-        "_broken", "_queue", "_queued_bytes", "_send", "_task", "abort", "audiences", "closed", "credential", "expires", "filter",
+        "_queue", "_queued_bytes", "_send", "_task", "abort", "audiences", "closed", "credential", "expires", "filter",
         "live", "position", "silent_since", "user_id", "wire",
     )  # fmt: skip
 
@@ -48,7 +47,6 @@ class Client:
         self._queue: deque[Sequence[Message]] = deque()
         self._queued_bytes = 0
         self._task: asyncio.Task[None] | None = None
-        self._broken = False
         self.abort = abort
         self.wire = wire
         self.user_id = user_id
@@ -68,8 +66,8 @@ class Client:
 
     def push(self, messages: Sequence[Message]) -> bool:
         """Send, or queue behind what the connection has not taken yet. False if too much waits: the client is too slow."""
-        if self._task is None:
-            messages = self._send_now(messages)
+        if self._task is None and not (messages := self._send_now(messages)):
+            return True  # the usual way: it took all, and nothing waits
         if messages:
             self._queue.append(messages)
             self._queued_bytes += _size(messages)
@@ -95,36 +93,33 @@ class Client:
     def _send_now(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Send what the connection takes at once. The messages that must wait for the one that it is still taking."""
         for number, message in enumerate(messages, 1):
-            with self._unless_broken():
+            try:
                 rest = _start(self._send(message))
-                if rest is not None:
-                    self._task = asyncio.get_running_loop().create_task(self._drain(rest))
-                    return messages[number:]
-            if self._broken:
+            except Exception as error:  # noqa: BLE001 - reported there
+                self._break(error)
                 break
+            if rest is not None:
+                self._task = asyncio.get_running_loop().create_task(self._drain(rest))
+                return messages[number:]
         return []
 
     async def _drain(self, started: Awaitable[None]) -> None:
-        with self._unless_broken():
+        try:
             await started
             while self._queue:
                 messages = self._queue.popleft()
                 self._queued_bytes -= _size(messages)
                 await self.send(messages)
+        except Exception as error:  # noqa: BLE001 - reported there
+            self._break(error)
         self._task = None
 
-    @contextmanager
-    def _unless_broken(self) -> Iterator[None]:
+    def _break(self, error: Exception) -> None:
         """The boundary where a connection's trouble ends: it is this client's alone."""
-        try:
-            yield
-        except OSError:  # the peer is gone; the server says so in its own time
-            self._broken = True
-        except Exception:
+        if not isinstance(error, OSError):  # else the peer is gone; the server says so in its own time
             stats.count("hub_errors")
-            logger.exception("A stream of user %s can't be written to", self.user_id)
-            self._broken = True
-        if self._broken and not self.closed:
+            logger.error("A stream of user %s can't be written to", self.user_id, exc_info=error)
+        if not self.closed:
             self.closed = True
             self.abort()
 
