@@ -131,5 +131,3 @@ class NchanServer(Server):
             connection.getresponse().read()
             time.sleep(float(str(query.get("gap_ms", 0))) / 1000)
         connection.close()
-
-

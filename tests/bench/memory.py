@@ -103,6 +103,4 @@ def cpu_during(everyone: list[Idle], seconds: float) -> list[float]:
     """CPU seconds a second of each server, while the time passes."""
     before = [(one.server.cpu_seconds, time.monotonic()) for one in everyone]
     time.sleep(seconds)
-    return [
-        (one.server.cpu_seconds - cpu) / (time.monotonic() - at) for one, (cpu, at) in zip(everyone, before, strict=True)
-    ]
+    return [(one.server.cpu_seconds - cpu) / (time.monotonic() - at) for one, (cpu, at) in zip(everyone, before, strict=True)]

@@ -11,9 +11,8 @@ import time
 from typing import Any
 from urllib.parse import parse_qs
 
-from chatter_site.asgi import application as site
-
 import events
+from chatter_site.asgi import application as site
 from tests.bench.peers import SIZE
 
 # What is around the data in an event's body.
@@ -30,7 +29,7 @@ async def publish_one(user: str | None) -> None:
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """The ASGI application."""
     if scope["type"] != "http" or scope["path"] != "/publish":
-        await site(scope, receive, send)  # type: ignore[arg-type]
+        await site(scope, receive, send)
         return
     query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode()).items()}
     number, gap, user = int(query["n"]), float(query.get("gap_ms", 0)), query.get("user")

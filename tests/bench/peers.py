@@ -191,7 +191,6 @@ def make_eventstream() -> Application:
 def make_starlette() -> Application:
     """sse-starlette, with a queue a client as its documentation has it."""
     from sse_starlette.sse import EventSourceResponse
-    from starlette.requests import Request
 
     queues: set[asyncio.Queue[dict[str, Any]]] = set()
 
@@ -214,7 +213,6 @@ def make_starlette() -> Application:
         if scope["path"] == "/publish":
             await publish_each(scope, send, emit)
         else:
-            Request(scope, receive)
             await EventSourceResponse(stream())(scope, receive, send)
 
     return with_lifespan(application)

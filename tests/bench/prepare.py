@@ -58,7 +58,17 @@ def install_peers() -> None:
         return
     print("Installing the peers into var/bench/venv, this once", flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", PLACE / "venv"], check=True)
-    pip = [PEERS_PYTHON, "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-input", "-r", REQUIREMENTS]
+    pip = [
+        str(PEERS_PYTHON),
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--quiet",
+        "install",
+        "--no-input",
+        "-r",
+        str(REQUIREMENTS),
+    ]
     subprocess.run(pip, check=True)
     stamp.write_text(digest)
 

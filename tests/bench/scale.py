@@ -60,7 +60,9 @@ def grow(
     bar = Bar(9 * large / LARGE, f"≤ {9 * large / LARGE:.0f}")
     yield compare(what, cost[large], f"{SMALL:,} clients", cost[SMALL], "ms", bar)
     among = few_us(loads[0], few)
-    yield compare(f"CPU an event for {MATCHING} of {large:,}, {name}", among, f"{MATCHING} of {MATCHING}", alone, "µs", Bar(3, "≤ 3"))
+    yield compare(
+        f"CPU an event for {MATCHING} of {large:,}, {name}", among, f"{MATCHING} of {MATCHING}", alone, "µs", Bar(3, "≤ 3")
+    )
 
 
 def one_by_one(loads: list[Load], rounds: int, user: str | None) -> list[Round]:

@@ -23,10 +23,40 @@ from tests.support.waiting import wait_for
 Program = Literal["uvicorn", "granian", "daphne"]
 # A stream must not be ended, pinged or refused by the server program: the load client does not answer.
 OPTIONS: Mapping[Program, list[str]] = {
-    "uvicorn": "-m uvicorn --port {port} --log-level warning --backlog 4096 --ws-ping-interval 3600 --ws-ping-timeout 3600".split(),
-    "granian": "-m granian --interface asgi --port {port} --log-level warning --no-access-log --loop uvloop"
-    " --backlog 4096 --backpressure 20000 --workers-kill-timeout 1".split(),
-    "daphne": "-m daphne -b 127.0.0.1 -p {port} -v 0 --ping-interval 3600 --ping-timeout 7200".split(),
+    "uvicorn": [
+        "-m",
+        "uvicorn",
+        "--port",
+        "{port}",
+        "--log-level",
+        "warning",
+        "--backlog",
+        "4096",
+        "--ws-ping-interval",
+        "3600",
+        "--ws-ping-timeout",
+        "3600",
+    ],
+    "granian": [
+        "-m",
+        "granian",
+        "--interface",
+        "asgi",
+        "--port",
+        "{port}",
+        "--log-level",
+        "warning",
+        "--no-access-log",
+        "--loop",
+        "uvloop",
+        "--backlog",
+        "4096",
+        "--backpressure",
+        "20000",
+        "--workers-kill-timeout",
+        "1",
+    ],
+    "daphne": ["-m", "daphne", "-b", "127.0.0.1", "-p", "{port}", "-v", "0", "--ping-interval", "3600", "--ping-timeout", "7200"],
 }
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 5.0
@@ -68,7 +98,7 @@ class Server:
     port: int = field(default_factory=free_port)
 
     def __enter__(self) -> Self:
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed when the server ends
+        self._log = tempfile.TemporaryFile("w+")
         command = pinned(SERVER_CORE, [part.format(port=self.port) for part in self.command])
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=self.env, stdout=self._log, stderr=self._log, start_new_session=True
