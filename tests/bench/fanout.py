@@ -49,7 +49,7 @@ def run(contestants: Contestants, quick: bool) -> Iterator[Row]:
     programs: tuple[Program, ...] = ("uvicorn", "granian") if quick else ("uvicorn", "granian", "daphne")
     for program in programs:
         with entries(contestants, program) as running:
-            measure(running, rounds=2 if quick else 5, bursts=1 if quick else 3)
+            measure(running, rounds=2 if quick else 4, bursts=1 if quick else 2)
             yield from rows(program, {entry.name: entry for entry in running})
 
 
@@ -103,7 +103,7 @@ def measure(running: list[Entry], rounds: int, bursts: int) -> None:
 
 def play_events(entry: Entry, events: int, **query: object) -> Round:
     """One round of an entry."""
-    result = play([entry.load], events, lambda: entry.load.server.publish(n=events, **query), seconds=20)
+    result = play([entry.load], events, lambda: entry.load.server.publish(n=events, **query), seconds=12)
     if result.missing:
         say(f"  {entry.name}: {result.missing:,} of {events * entry.load.clients:,} deliveries are missing")
         entry.missing += result.missing
