@@ -71,7 +71,9 @@ class EventsSettings(AppSettings):
     POLL_INTERVAL: float = Field(1.0, gt=0, le=60, description="Seconds between looks at the journal for what no doorbell told.")
     CHANNEL_LAYER: str = Field("default", description="The channel layer that carries the doorbell to other processes.")
     SSE_QUEUE_MAXSIZE: int = Field(
-        100, ge=1, description="Batches of events that may wait for one client before it must reconnect."
+        100,
+        ge=1,
+        description="Batches of events that may wait for one client that takes none for a second, before it must reconnect.",
     )
     SSE_QUEUE_MAXBYTES: int = Field(1_048_576, ge=65_536, description="Bytes that may wait for one client.")
     SSE_MAX_CONNECTIONS_PER_USER: int = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any
@@ -16,6 +17,9 @@ from events.filters import EventFilter
 from events.stats import stats
 
 logger = logging.getLogger("events.hub")
+
+# Seconds for which a client may take nothing while more than SSE_QUEUE_MAXSIZE batches wait for it.
+PATIENCE = 1.0
 
 Send = Callable[[Message], Awaitable[None]]
 
@@ -30,7 +34,7 @@ class Client:
 
     __slots__ = (
         "_queue", "_queued_bytes", "_send", "_task", "abort", "audiences", "closed", "credential", "expires", "filter",
-        "live", "position", "silent_since", "user_id", "wire",
+        "live", "position", "silent_since", "took_at", "user_id", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +60,7 @@ class Client:
         self.expires = math.inf
         self.position = 0
         self.silent_since = 0.0
+        self.took_at = 0.0
         self.live = False
         self.closed = False
 
@@ -65,13 +70,16 @@ class Client:
             await self._send(message)
 
     def push(self, messages: Sequence[Message]) -> bool:
-        """Send, or queue behind what the connection has not taken yet. False if too much waits: the client is too slow."""
+        """Send, or queue behind what the connection has not taken yet. False if the client is too slow: if many bytes wait, or many
+        batches of which it takes none. Where all wait and go on, it is the server that has much to do."""
         if self._task is None and not (messages := self._send_now(messages)):
             return True  # the usual way: it took all, and nothing waits
         if messages:
             self._queue.append(messages)
             self._queued_bytes += _size(messages)
-        return len(self._queue) <= settings().SSE_QUEUE_MAXSIZE and self._queued_bytes <= settings().SSE_QUEUE_MAXBYTES
+        if self._queued_bytes > settings().SSE_QUEUE_MAXBYTES:
+            return False
+        return len(self._queue) <= settings().SSE_QUEUE_MAXSIZE or time.monotonic() - self.took_at < PATIENCE
 
     def close(self, reason: str) -> None:
         """End the stream and say why; without a word if the connection does not take it, or if the client is not live yet."""
@@ -99,6 +107,7 @@ class Client:
                 self._break(error)
                 break
             if rest is not None:
+                self.took_at = time.monotonic()
                 self._task = asyncio.get_running_loop().create_task(self._drain(rest))
                 return messages[number:]
         return []
@@ -109,6 +118,7 @@ class Client:
             while self._queue:
                 messages = self._queue.popleft()
                 self._queued_bytes -= _size(messages)
+                self.took_at = time.monotonic()
                 await self.send(messages)
         except Exception as error:  # noqa: BLE001 - reported there
             self._break(error)

@@ -11,6 +11,7 @@ import logging
 import random
 import time
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -59,6 +60,7 @@ class Hub:
         self._open: set[Client] = set()
         self._started: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._arrived: deque[Batch] = deque()
         self._behind = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         # One for the hub itself, few for clients that open and resume.
@@ -184,20 +186,28 @@ class Hub:
 
     def _from_publisher(self, batch: Batch) -> None:
         """Called in the publisher's thread."""
+        self._arrived.append(batch)
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._receive, batch)
+            self._loop.call_soon_threadsafe(self._receive)
 
-    def _receive(self, batch: Batch) -> None:
-        """Deliver a batch that follows on what was delivered; of one that leaves a gap only note that there is more."""
-        if not batch.epoch:
-            self._deliver(batch.events)
-        elif batch.epoch == self.epoch and batch.last <= self.position:
-            return
-        elif batch.epoch == self.epoch and batch.events and batch.events[0].position <= self.position + 1:
-            self._deliver(batch.events[self.position + 1 - batch.events[0].position :])
-            self.position = batch.last
-        else:
-            self._behind.set()
+    def _receive(self) -> None:
+        """Deliver what has arrived and follows on what was delivered, in one go: while many batches come, each connection is
+        written to once for all of them. Of a batch that leaves a gap only note that there is more."""
+        position, events = self.position, []
+        while self._arrived:
+            batch = self._arrived.popleft()
+            if not batch.epoch:
+                events += batch.events
+            elif batch.epoch == self.epoch and batch.last <= position:
+                continue
+            elif batch.epoch == self.epoch and batch.events and batch.events[0].position <= position + 1:
+                events += batch.events[position + 1 - batch.events[0].position :]
+                position = batch.last
+            else:
+                self._behind.set()
+        if events:
+            self._deliver(events)
+        self.position = position
 
     async def _follow(self) -> None:
         """Keep up with the journal: at once after a gap, and once in a poll interval in any case."""
@@ -262,7 +272,8 @@ class Hub:
     def _hear(self, message: dict[str, Any]) -> None:
         try:
             if message["sender"] != PROCESS:
-                self._receive(Batch.from_message(message))
+                self._arrived.append(Batch.from_message(message))
+                self._receive()
         except (KeyError, TypeError):  # rung by another version of this program
             stats.count("hub_errors")
             self._behind.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +13,7 @@ from events.delivery.client import Client
 from events.delivery.frames import Message, WebSocketWire
 from events.delivery.hub import Hub
 from events.filters import EventFilter
+from tests.support.waiting import await_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,3 +52,43 @@ async def test_looking_at_the_journal_while_events_arrive_is_no_new_epoch(hub: H
     greeting, *events = [message["text"] for message in messages if "text" in message]
     assert '"stream":"open"' in greeting
     assert [text.partition('"n":')[2].partition("}")[0] for text in events] == [str(n) for n in range(300)]
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "one at a time"])
+async def test_a_client_that_is_slow_but_takes_what_it_is_sent_is_not_cut_off(hub: Hub, at_once: bool) -> None:
+    """A server that has much to do is behind with everybody: that is no reason to send them away."""
+    messages: list[Message] = []
+
+    async def send(message: Message) -> None:
+        await asyncio.sleep(0.002)
+        messages.append(message)
+
+    client = Client(send, lambda: None, WebSocketWire(), "1", frozenset({"all"}), EventFilter())
+    assert hub.reserve(client)
+    await hub.join(client, None)
+    if at_once:
+        await asyncio.gather(*[aemit("load.test", {"n": n}) for n in range(400)])
+    else:
+        for n in range(400):
+            await aemit("load.test", {"n": n})
+    await await_for(lambda: len(messages) == 401 or client.closed, "the client to get everything")
+    assert not client.closed
+    assert [json.loads(message["text"])["data"]["n"] for message in messages[1:]] == list(range(400))
+
+
+async def test_a_client_that_takes_nothing_is_cut_off_when_too_much_waits(hub: Hub, settings) -> None:
+    settings.EVENTS = {"SSE_QUEUE_MAXSIZE": 3}
+    cut = asyncio.Event()
+
+    async def send(message: Message) -> None:
+        if "load.test" in message.get("text", ""):
+            await asyncio.Event().wait()
+
+    client = Client(send, cut.set, WebSocketWire(), "1", frozenset({"all"}), EventFilter())
+    assert hub.reserve(client)
+    await hub.join(client, None)
+    async with asyncio.timeout(10):
+        while not cut.is_set():
+            await aemit("load.test")
+            await asyncio.sleep(0.05)
+    hub.leave(client)
