@@ -296,14 +296,25 @@ def call_isolated(function: Callable[..., Any], **arguments: Any) -> Any:
 def _call_all(
     handlers: Sequence[Handler], event: UnifiedEvent, adapt: Callable[[Any], Handler] = lambda handler: handler
 ) -> None:
+    if not handlers:
+        return
+    # Asked once: it costs more than the call of a small handler.
+    in_transaction = connections[settings().DATABASE].in_atomic_block
     for handler in handlers:
         try:
-            with _savepoint():
-                result = adapt(handler)(event)
-                if isawaitable(result):  # of a plain function, such as a lambda, that calls a coroutine function
-                    async_to_sync(_finish)(result)
+            if in_transaction:
+                with _savepoint():
+                    _call(adapt(handler), event)
+            else:
+                _call(adapt(handler), event)
         except (Exception, asyncio.CancelledError):  # noqa: BLE001
             _report(handler, event)
+
+
+def _call(handler: Handler, event: UnifiedEvent) -> None:
+    result = handler(event)
+    if result is not None and isawaitable(result):  # of a plain function, such as a lambda, that calls a coroutine function
+        async_to_sync(_finish)(result)
 
 
 async def _acall_all(handlers: Sequence[Handler], event: UnifiedEvent) -> None:
