@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
 from functools import partial
-from inspect import isawaitable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
-from django.db import DatabaseError, Error, connections, transaction
-from django.dispatch import Signal
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import DatabaseError, Error
 
 from events.conf import settings
 from events.context import aenrich, enrich
-from events.exceptions import EmitterFailed, ReceiverFailed
+from events.exceptions import EmitterFailed
+from events.handlers import Handler, Plan, Registration, acall_all, asend_routed, call_all, make_plan, send_routed
 from events.journal import Record, record_of
 from events.patterns import check_pattern, matcher
 from events.rules import apply_rules
@@ -27,12 +24,8 @@ from events.types import EventCategory, UnifiedEvent, check, parse_enum
 
 logger = logging.getLogger("events.router")
 
-Handler = Callable[[UnifiedEvent], Any] | Callable[[UnifiedEvent], Awaitable[Any]]
 # Handlers for one type are looked up once; a flood of made-up types must not fill the memory.
 MAX_REMEMBERED_PLANS = 1_000
-
-# Sent after an event's handlers were called, with `event`; sender is EventRouter. Inside the emitter's transaction.
-event_routed = Signal()
 
 
 class Emitter(Protocol):
@@ -61,41 +54,12 @@ class Outlet(Protocol):
         """Whether what runs in this event loop runs for synchronous code in a transaction, which the events are to join."""
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """One handler and what it wants: a category, the types that `accepts` matches, or everything."""
-
-    handler: Handler
-    after_commit: bool
-    category: EventCategory | None = None
-    accepts: Callable[[str], object] | None = None
-
-    def wants(self, category: EventCategory, event_type: str, derived: bool) -> bool:
-        """Whether the handler is for such an event.
-
-        A derived event goes to the handlers of its own category only: the others have had its original, and no handler
-        is to see one happening twice.
-        """
-        if self.category is not None:
-            return self.category is category
-        return not derived and (self.accepts is None or bool(self.accepts(event_type)))
-
-
 class Prepared(NamedTuple):
     """An event that can be routed: with what the rules derive from it, encoded."""
 
     event: UnifiedEvent
     events: list[UnifiedEvent]
     records: Sequence[Record]
-
-
-class Plan(NamedTuple):
-    """The handlers of one kind of event, in the order in which they were added."""
-
-    sync: tuple[Handler, ...]
-    asynchronous: tuple[Handler, ...]
-    sync_after_commit: tuple[Handler, ...]
-    async_after_commit: tuple[Handler, ...]
 
 
 class EventRouter:
@@ -180,9 +144,8 @@ class EventRouter:
             stats.emitted(one.event, len(one.events) - 1)
         events = [event for one in prepared for event in one.events]
         self.handle(events)
-        if event_routed.has_listeners(EventRouter):
-            for one in prepared:
-                _send_routed(one.event)
+        for one in prepared:
+            send_routed(self, one.event)
         if self.outlet is None:
             return self._emit_alone(events)
         records = [record for one in prepared for record in one.records]
@@ -198,8 +161,7 @@ class EventRouter:
         event, events, records = self._prepared(await aenrich(event))
         stats.emitted(event, len(events) - 1)
         await self.ahandle(events)
-        if event_routed.has_listeners(EventRouter) and _has_failed(await event_routed.asend_robust(EventRouter, event=event)):
-            stats.count("handler_errors")  # Django has logged it
+        await asend_routed(self, event)
         if self.outlet is None:
             return not self._emitters or await sync_to_async(self._emit_alone)(events)
         return await self.outlet.awrite(records, partial(self.ahandle, events, after_commit=True))
@@ -229,8 +191,8 @@ class EventRouter:
         for event in events:
             plan = self._plan(event)
             sync, asynchronous = plan[2:] if after_commit else plan[:2]
-            _call_all(sync, event)
-            _call_all(asynchronous, event, async_to_sync)
+            call_all(sync, event)
+            call_all(asynchronous, event, async_to_sync)
 
     async def ahandle(self, events: Sequence[UnifiedEvent], after_commit: bool = False) -> None:
         """As `handle`, where an event loop runs."""
@@ -238,9 +200,9 @@ class EventRouter:
             plan = self._plan(event)
             sync, asynchronous = plan[2:] if after_commit else plan[:2]
             if sync:
-                await sync_to_async(_call_all)(sync, event)
+                await sync_to_async(call_all)(sync, event)
             if asynchronous:
-                await _acall_all(asynchronous, event)
+                await acall_all(asynchronous, event)
 
     def _add(self, registration: Registration) -> str:
         if not callable(registration.handler):
@@ -257,19 +219,8 @@ class EventRouter:
         if plan is None:
             if len(plans) >= MAX_REMEMBERED_PLANS:
                 plans.clear()
-            plan = plans[key] = _make_plan([r for r in list(self._registrations.values()) if r.wants(*key)])
+            plan = plans[key] = make_plan([r for r in list(self._registrations.values()) if r.wants(*key)])
         return plan
-
-
-def _make_plan(registrations: Sequence[Registration]) -> Plan:
-    def of(is_async: bool, after_commit: bool) -> tuple[Handler, ...]:
-        return tuple(r.handler for r in registrations if r.after_commit is after_commit and _is_async(r.handler) is is_async)
-
-    return Plan(of(False, False), of(True, False), of(False, True), of(True, True))
-
-
-def _is_async(handler: Handler) -> bool:
-    return iscoroutinefunction(handler) or iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
 
 
 def _write(emitter: Emitter, events: Sequence[UnifiedEvent]) -> None:
@@ -279,81 +230,3 @@ def _write(emitter: Emitter, events: Sequence[UnifiedEvent]) -> None:
         raise
     except Exception as error:
         raise EmitterFailed(f"{emitter!r}: {error}") from error
-
-
-# The boundary where a handler's exceptions end: whatever a handler does wrong must not reach the emitter's caller.
-def call_isolated(function: Callable[..., Any], **arguments: Any) -> Any:
-    """What the function returns; None if it raises, which is logged with its traceback and counted as a handler's error."""
-    try:
-        with _savepoint():
-            return function(**arguments)
-    except Exception:
-        stats.count("handler_errors")
-        logger.exception("%r failed", function)
-        return None
-
-
-def _call_all(
-    handlers: Sequence[Handler], event: UnifiedEvent, adapt: Callable[[Any], Handler] = lambda handler: handler
-) -> None:
-    if not handlers:
-        return
-    # Asked once: it costs more than the call of a small handler.
-    in_transaction = connections[settings().DATABASE].in_atomic_block
-    for handler in handlers:
-        try:
-            if in_transaction:
-                with _savepoint():
-                    _call(adapt(handler), event)
-            else:
-                _call(adapt(handler), event)
-        except (Exception, asyncio.CancelledError):  # noqa: BLE001
-            _report(handler, event)
-
-
-def _call(handler: Handler, event: UnifiedEvent) -> None:
-    result = handler(event)
-    if result is not None and isawaitable(result):  # of a plain function, such as a lambda, that calls a coroutine function
-        async_to_sync(_finish)(result)
-
-
-async def _acall_all(handlers: Sequence[Handler], event: UnifiedEvent) -> None:
-    for handler in handlers:
-        try:
-            await handler(event)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():  # it is the caller who is cancelled, not what the handler waits for
-                raise
-            _report(handler, event)
-        except Exception:  # noqa: BLE001
-            _report(handler, event)
-
-
-async def _finish(result: Awaitable[Any]) -> None:
-    await result
-
-
-def _send_routed(event: UnifiedEvent) -> None:
-    try:
-        with _savepoint():
-            answers = event_routed.send_robust(EventRouter, event=event)
-            if _has_failed(answers):
-                raise ReceiverFailed
-    except ReceiverFailed:
-        stats.count("handler_errors")  # Django has logged it
-
-
-def _has_failed(answers: Sequence[tuple[Any, Any]]) -> bool:
-    return any(isinstance(answer, Exception) for _, answer in answers)
-
-
-def _savepoint() -> AbstractContextManager[None]:
-    """In a transaction, a savepoint: a statement of a handler that fails must not doom what the caller does."""
-    alias = settings().DATABASE
-    return transaction.atomic(using=alias) if connections[alias].in_atomic_block else nullcontext()
-
-
-def _report(handler: Handler, event: UnifiedEvent) -> None:
-    stats.count("handler_errors")
-    logger.exception("Handler %r failed on %s %s", handler, event.event_type, event.id)

@@ -12,8 +12,8 @@ from typing import Any
 from django.dispatch import Signal
 
 from events.exceptions import InvalidEvent
+from events.handlers import call_isolated, event_routed
 from events.manager import aemit, emit
-from events.router import call_isolated, event_routed
 from events.types import EventCategory, EventPriority, check_type, parse_enum
 
 __all__ = ["connect_signal", "event_routed"]

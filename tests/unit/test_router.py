@@ -17,7 +17,8 @@ from events import aemit, emit, event_router, get_event_stats, unified_event_man
 from events.context import Actor, act_as, correlate
 from events.exceptions import InvalidEvent
 from events.models import JournalEntry
-from events.router import EventRouter, event_routed
+from events.router import EventRouter
+from events.signals import event_routed
 from events.types import EventCategory, EventPriority, UnifiedEvent
 from tests.support.waiting import wait_for
 
