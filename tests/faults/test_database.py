@@ -1,0 +1,118 @@
+"""The database is locked, restarted, pruned, or restored from a backup."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from tests.support.databases import Databases
+from tests.support.faults.scene import IS_FULL, Scene
+from tests.support.server import Servers
+from tests.support.services import OwnPostgreSQL
+from tests.support.waiting import await_for
+
+PRUNE = "from events import retention\nresult = sum(retention.prune(upto))"
+TABLES = ("events_journal", "events_journal_head")
+
+
+@pytest.fixture(scope="module")
+def scene(serve_module: Servers) -> Scene:
+    return Scene(serve_module)
+
+
+async def test_sqlite_is_locked_by_a_slow_writer(scene: Scene) -> None:
+    if scene.database != "SQLite":
+        pytest.skip("PostgreSQL locks rows")
+    async with scene.flow("database locked") as flow:
+        writer = sqlite3.connect(file_of(scene), isolation_level=None)
+        writer.execute("BEGIN IMMEDIATE")
+        await asyncio.sleep(3 if IS_FULL else 1)
+        writer.execute("ROLLBACK")
+        writer.close()
+        flow.over()
+    flow.assert_unbroken()
+
+
+async def test_the_journal_is_pruned_under_a_client_that_is_away(scene: Scene) -> None:
+    away = scene.client("alice", "sse")
+    async with scene.flow("journal pruned under a client", [*scene.clients(), away]) as flow:
+        await away.stop()
+        before = away.last
+        flow.clients.remove(away)
+        await flow.received(away.received * 6)
+        await flow.keeps_up()
+        upto = (await flow.truth())[-1].position
+        assert await asyncio.to_thread(scene.emitter.run, PRUNE, upto=upto)
+        flow.clients.append(away)
+        away.start()
+        await await_for(lambda: len(away.spans) == 2, "the client to be told")
+        flow.over()
+    assert [span.outcome for span in away.spans] == ["fresh", "gap"]
+    assert away.spans[1].start > before
+
+
+async def test_the_database_is_restored_from_a_backup(scene: Scene) -> None:
+    """The restored journal goes on in the same epoch, and overtakes the one that was lost before anybody looks."""
+    away = scene.client("alice", "sse")
+    async with scene.flow("restored from a backup", [*scene.clients(), away]) as flow:
+        await flow.truth()
+        flow.emitted.clear()
+        await scene.ask("finish")
+        backup = Backup(scene)
+        lost = await scene.ask("burst", 30)
+        rows = await flow.truth()
+        await flow.keeps_up()
+        await away.stop()
+        epoch = next(iter(flow.histories))
+        backup.restore()
+        after = await scene.ask("burst", 60)
+        away.start()
+        await await_for(lambda: all(c.spans[-1].epoch != epoch for c in flow.clients), "a new epoch", 5)
+        flow.over()
+        assert rows[-1].event_id == lost[-1]
+        await scene.ask("start", 40, 100, scene.users)
+    state = await scene.ask("journal")
+    assert [row[1] for row in state["rows"] if row[1] in set(after)] == after
+    assert all(client.spans[-1].outcome == "gap" for client in flow.clients)
+
+
+
+
+def file_of(scene: Scene) -> str:
+    """The file of the scene's SQLite database."""
+    return urlsplit(scene.servers[0].env["DATABASE_URL"]).path
+
+
+class Backup:
+    """The scene's journal as it is now, to be put back under the feet of everybody. On SQLite the whole database."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._url = scene.servers[0].env["DATABASE_URL"]
+        self._copy = sqlite3.connect(":memory:") if scene.database == "SQLite" else None
+        if self._copy:
+            with sqlite3.connect(file_of(scene)) as live:
+                live.backup(self._copy)
+            live.close()
+        else:
+            self._execute("DROP TABLE IF EXISTS backup_{0}; CREATE TABLE backup_{0} AS SELECT * FROM {0}")
+
+    def restore(self) -> None:
+        """Put it back."""
+        if self._copy:
+            with sqlite3.connect(urlsplit(self._url).path, timeout=10) as live:
+                self._copy.backup(live)
+            live.close()
+            self._copy.close()
+        else:
+            self._execute("DELETE FROM {0}; INSERT INTO {0} SELECT * FROM backup_{0}")
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self._url) as connection:
+            for table in TABLES:
+                connection.execute(statement.format(table))
