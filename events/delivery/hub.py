@@ -232,9 +232,13 @@ class Hub:
         while self.position < head.position:
             after = self.position
             events = await self._reader.run(partial(journal.read, after, PAGE))
-            # What the publisher or the doorbell brought meanwhile has been delivered; what is not there was pruned.
+            if not events or events[0].position > after + 1:
+                logger.warning("The journal was pruned past what was delivered; clients come again")
+                self._begin_anew(await self._reader.run(journal.read_head))
+                return
+            # What the publisher or the doorbell brought meanwhile has been delivered.
             self._deliver([event for event in events if event.position > self.position])
-            self.position = max(self.position, events[-1].position if events else head.position)
+            self.position = max(self.position, events[-1].position)
 
     def _close_all(self, reason: str) -> None:
         for client in list(self._open):

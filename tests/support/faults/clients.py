@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -19,7 +20,7 @@ from tests.support.streams import PLAIN, Transport
 HEARTBEAT: Final = 1.0
 SILENCE: Final = 2.5 * HEARTBEAT
 PAUSE: Final = 0.05
-TROUBLE = (httpx.HTTPError, WebSocketException, OSError, TimeoutError)
+TROUBLE: Final = (httpx.HTTPError, WebSocketException, OSError, TimeoutError)
 
 
 @dataclass
@@ -97,10 +98,8 @@ class FaultClient:
                 url = self.urls[self._tries % len(self.urls)]
                 self._tries += 1
                 self._seen = 0
-                try:
+                with suppress(*TROUBLE):  # what a client meets when a server, or the way to it, is gone
                     await (self._sse(http, url) if self.transport == "sse" else self._websocket(url))
-                except TROUBLE:  # what a client meets when a server, or the way to it, is gone
-                    pass
                 await asyncio.sleep(PAUSE)
 
     def _search(self) -> str:
@@ -134,7 +133,13 @@ class FaultClient:
     async def _websocket(self, url: str) -> None:
         address = f"{url.replace('http', 'ws', 1)}/ws/events/?{self._search()}"
         async with connect(
-            address, additional_headers=self._headers, proxy=None, max_size=None, open_timeout=5, close_timeout=0.2, ping_interval=None
+            address,
+            additional_headers=self._headers,
+            proxy=None,
+            max_size=None,
+            open_timeout=5,
+            close_timeout=0.2,
+            ping_interval=None,
         ) as socket:
             while not self._leaves:
                 async with asyncio.timeout(SILENCE):

@@ -151,7 +151,9 @@ class Flow:
         self._report(sum(len(e["committed"]) for e in self.emitted), seconds)
 
     async def _all_up_to_date(self, rows: Sequence[Row], within: float, clients: Sequence[FaultClient]) -> None:
-        late = lambda: [c for c in clients if not self._is_up_to_date(c, rows)]  # noqa: E731
+        def late() -> list[FaultClient]:
+            return [client for client in clients if not self._is_up_to_date(client, rows)]
+
         try:
             await await_for(lambda: not late(), timeout=within)
         except TimeoutError:
