@@ -96,6 +96,11 @@ def _begin_epoch() -> None:
     JournalHead.objects.using(settings().DATABASE).bulk_create([head], ignore_conflicts=True)
 
 
+def replace_epoch(epoch: str) -> None:
+    """Begin a new epoch after this one, where it is still the journal's. Positions go on."""
+    JournalHead.objects.using(settings().DATABASE).filter(id=1, epoch=epoch).update(epoch=secrets.token_hex(6))
+
+
 def sequence(records: Sequence[Record]) -> tuple[Head, list[Record], bool]:
     """Give the records positions: the head as it was before, the records with them, and whether rows wait in the outbox. Call it
     inside a transaction."""
@@ -142,6 +147,12 @@ def read(after: int, limit: int, until: int | None = None, audiences: Iterable[s
     if audiences is not None:
         rows = rows.filter(audience__in=sorted(audiences))
     return [Published(*row) for row in rows.values_list(*Published._fields)[:limit]]
+
+
+def read_bodies(positions: Iterable[int]) -> dict[int, str]:
+    """The bodies of the published events at these positions, as far as they are there."""
+    rows = _rows().filter(position__in=list(positions)).values_list("position", "body")
+    return {position: body for position, body in rows if position is not None}
 
 
 def _rows() -> models.QuerySet[JournalEntry]:

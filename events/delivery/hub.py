@@ -28,12 +28,12 @@ from events.cursor import Cursor
 from events.delivery.authentication import Credential, Identity
 from events.delivery.client import Client
 from events.delivery.frames import Message
+from events.delivery.history import History, read_end
 from events.delivery.index import ClientIndex
 from events.delivery.places import Places
 from events.delivery.threads import DatabaseThreads
 from events.delivery.watch import AccessWatch
 from events.doorbell import GROUP, shared_layer
-from events.journal import Head
 from events.manager import unified_event_manager
 from events.stats import stats
 
@@ -56,6 +56,7 @@ class Hub:
         self.epoch = ""
         self.position = 0
         self.stopping = False
+        self._history = History()
         self._clients = ClientIndex()
         self._open: set[Client] = set()
         self._started: asyncio.Future[None] | None = None
@@ -77,9 +78,10 @@ class Hub:
         await asyncio.shield(self._started)
 
     async def _start(self) -> None:
-        head = await self._reader.run(journal.read_head)
+        head, last = await self._reader.run(read_end)
         await self._places.begin()
         self.epoch, self.position = head.epoch, head.position
+        self._history.begin(last)
         unified_event_manager.writer.publisher.listen(self._from_publisher)
         for work in (self._follow(), self._listen(), self._beat(), self._places.keep()):
             self._tasks.append(asyncio.create_task(work))
@@ -198,12 +200,14 @@ class Hub:
             batch = self._arrived.popleft()
             if not batch.epoch:
                 events += batch.events
-            elif batch.epoch == self.epoch and batch.last <= position:
-                continue
             elif batch.epoch == self.epoch and batch.events and batch.events[0].position <= position + 1:
-                events += batch.events[position + 1 - batch.events[0].position :]
-                position = batch.last
-            else:
+                if batch.events[0].position <= position:  # late, or of a journal that was restored
+                    self._history.mark()
+                if batch.last > position:
+                    events += batch.events[position + 1 - batch.events[0].position :]
+                    position = batch.last
+                    self._history.went_on(batch.events[-1])
+            elif batch.epoch != self.epoch or batch.last > position:
                 self._behind.set()
         if events:
             self._deliver(events)
@@ -225,20 +229,26 @@ class Hub:
 
     async def _read_on(self) -> None:
         self._behind.clear()
-        before = self.position  # while the head is read, batches go on arriving: it may be older than they are
-        head = await self._reader.run(journal.read_head)
-        if head.epoch != self.epoch or head.position < before:
-            self._begin_anew(head)
-        while self.position < head.position:
+        before = self.epoch, self.position  # while the head is read, batches go on arriving: it may be older than they are
+        head, is_same = await self._history.look(self._reader.run)
+        if self.epoch != before[0]:  # somebody else looked meanwhile
+            return
+        if head.epoch == self.epoch and (not is_same or head.position < before[1]):
+            await self._reader.run(partial(journal.replace_epoch, head.epoch))
+            await self._begin_anew("The journal was restored", before[0])
+        elif head.epoch != self.epoch:
+            await self._begin_anew("The journal was lost or restored", before[0])
+        while self.position < head.position and self.epoch == head.epoch:
             after = self.position
             events = await self._reader.run(partial(journal.read, after, PAGE))
             if not events or events[0].position > after + 1:
-                logger.warning("The journal was pruned past what was delivered; clients come again")
-                self._begin_anew(await self._reader.run(journal.read_head))
+                await self._begin_anew("The journal was pruned past what was delivered", head.epoch)
                 return
             # What the publisher or the doorbell brought meanwhile has been delivered.
             self._deliver([event for event in events if event.position > self.position])
-            self.position = max(self.position, events[-1].position)
+            if events[-1].position > self.position:
+                self.position = events[-1].position
+                self._history.went_on(events[-1])
 
     def _close_all(self, reason: str) -> None:
         for client in list(self._open):
@@ -248,11 +258,14 @@ class Hub:
         self._clients.discard(client)
         client.close(reason)
 
-    def _begin_anew(self, head: Head) -> None:
-        """The journal was lost or restored: nothing that clients have leads on to what comes now."""
-        logger.warning("The journal has a new epoch, %s; clients start anew", head.epoch)
-        self.epoch, self.position = head.epoch, head.position
-        self._close_all("epoch_changed")
+    async def _begin_anew(self, why: str, epoch: str) -> None:
+        """Nothing that clients have leads on to what comes now. Does nothing if that was found out already in this epoch."""
+        head, last = await self._reader.run(read_end)
+        if self.epoch == epoch:
+            logger.warning("%s; clients start anew in epoch %s", why, head.epoch)
+            self.epoch, self.position = head.epoch, head.position
+            self._history.begin(last)
+            self._close_all("epoch_changed")
 
     async def _listen(self) -> None:
         """Hear the doorbells of other processes."""

@@ -41,7 +41,7 @@ async def join(hub: Hub) -> list[Message]:
 
 async def test_looking_at_the_journal_while_events_arrive_is_no_new_epoch(hub: Hub) -> None:
     messages = await join(hub)
-    emitting = asyncio.gather(*[aemit("load.test", {"n": n}) for n in range(300)])
+    emitting = asyncio.gather(*[aemit("load.test", {"n": n}) for n in range(1_000)])
     looks = 0
     while not emitting.done():
         await hub._read_on()
@@ -51,7 +51,7 @@ async def test_looking_at_the_journal_while_events_arrive_is_no_new_epoch(hub: H
     assert looks > 1
     greeting, *events = [message["text"] for message in messages if "text" in message]
     assert '"stream":"open"' in greeting
-    assert [text.partition('"n":')[2].partition("}")[0] for text in events] == [str(n) for n in range(300)]
+    assert [text.partition('"n":')[2].partition("}")[0] for text in events] == [str(n) for n in range(1_000)]
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["at once", "one at a time"])
