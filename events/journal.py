@@ -149,6 +149,11 @@ def read(after: int, limit: int, until: int | None = None, audiences: Iterable[s
     return [Published(*row) for row in rows.values_list(*Published._fields)[:limit]]
 
 
+def holds(record: Record) -> bool:
+    """Whether this very event is at its position."""
+    return _rows().filter(position=record.position, event_id=record.event_id).exists()
+
+
 def read_bodies(positions: Iterable[int]) -> dict[int, str]:
     """The bodies of the published events at these positions, as far as they are there."""
     rows = _rows().filter(position__in=list(positions)).values_list("position", "body")

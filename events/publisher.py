@@ -64,6 +64,7 @@ class Publisher:
         self._queue: deque[Ticket] = deque()
         self._waiting = 0
         self._busy = False
+        self._tried: Sequence[Record] | None = None
         self._changed = threading.Condition()
         self._outbox_committed = False
         self._thread: threading.Thread | None = None
@@ -191,6 +192,7 @@ class Publisher:
 
     def _write_after_outbox(self, records: Sequence[Record]) -> Batch:
         """Write events: what any process committed before they were handed in gets its positions before theirs."""
+        self._tried = None
         batch = self._attempt(partial(self._write_sequenced, records))
         if batch is None:
             self._publish_waiting()
@@ -203,11 +205,15 @@ class Publisher:
         alias = settings().DATABASE
         with transaction.atomic(using=alias):
             head, sequenced, outbox_waits = journal.sequence(records)
+            if self._tried and journal.holds(self._tried[-1]):  # the commit was done, its answer did not come
+                transaction.set_rollback(True, using=alias)
+                return _batch(head.epoch, self._tried)
             if outbox_waits and not whatever_waits:
                 transaction.set_rollback(True, using=alias)
                 return None
+            self._tried = sequenced
             self._store(sequenced)
-        return Batch(head.epoch, head.position + len(records), [_published(record) for record in sequenced])
+        return _batch(head.epoch, sequenced)
 
     def _sequence_waiting(self) -> Batch:
         with transaction.atomic(using=settings().DATABASE):
@@ -238,7 +244,8 @@ class Publisher:
             return False
         if connection.vendor == "sqlite":  # the same exception says that there is no such table
             return "locked" in str(error)
-        return getattr(error.__cause__, "sqlstate", None) in PASSING_STATES or not connection.is_usable()
+        state = getattr(error.__cause__, "sqlstate", "")  # None where the server says nothing: the connection was lost
+        return state is None or state in PASSING_STATES or not connection.is_usable()
 
     def _announce(self, batch: Batch) -> None:
         if batch.events:
@@ -259,6 +266,10 @@ def _isolated(message: str) -> Iterator[None]:
 def _sheddable(ticket: Ticket, normal_too: bool) -> bool:
     limit = EventPriority.NORMAL.rank if normal_too else EventPriority.LOW.rank
     return all(EventPriority(record.priority).rank <= limit for record in ticket.records)
+
+
+def _batch(epoch: str, records: Sequence[Record]) -> Batch:
+    return Batch(epoch, records[-1].position or 0, [_published(record) for record in records])
 
 
 def _published(record: Record) -> Published:

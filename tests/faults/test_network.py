@@ -57,3 +57,4 @@ async def test_the_answer_to_a_commit_is_lost(scene: Scene) -> None:
             finally:
                 scene.emitter = usual
     flow.assert_unbroken()
+    assert flow.emitted[0]["unknown"] == [], "an event was stored, and its emitter told that it was not"
