@@ -16,7 +16,6 @@ from events.types import UnifiedEvent, create_event
 
 # After the wanted number, events go on at this rate until the fault is over.
 RATE_AFTER = 100.0
-KINDS = ("realtime", "document.", "monitoring")
 
 
 class RolledBack(Exception):
@@ -74,13 +73,14 @@ class Emitter(threading.Thread):
         ids = [outer.id, last.id]
         try:
             with transaction.atomic():
-                emit(outer)
+                told = [emit(outer)]
                 self._emit_in_savepoint(inner)
-                emit(last)
+                told.append(emit(last))
                 time.sleep(self.random.uniform(0, self.hold))
                 if vanishes:
                     raise RolledBack
-            self.committed += ids
+            for event_id, stored in zip(ids, told, strict=True):
+                (self.committed if stored else self.unknown).append(event_id)
         except RolledBack:
             self.rolled_back += ids
         except Error:  # the database went away: before the commit or after it, who knows
