@@ -45,6 +45,7 @@ class Writer:
 
         Inside a transaction they commit or vanish with it, except security events: a failed login is often followed by a
         rollback. Those are written by the publisher, on SQLite after the transaction ends, and nobody waits for it.
+        Raises DatabaseError where the connection was lost, and the caller's transaction with it.
         """
         connection = connections[settings().DATABASE]
         ephemeral, durable = _split(records)
@@ -103,6 +104,8 @@ class Writer:
         except (Error, EmitterFailed):
             stats.count("write_errors", len(records))
             logger.exception("%s %s could not be written", records[0].event_type, records[0].event_id)
+            if connection.closed_in_transaction or not connection.is_usable():
+                raise  # the connection was lost: without an exception the caller's block would end as if it had been committed
             return False
         self._on_commit(partial(self._published_with_transaction, connection, committed))
         return True

@@ -169,6 +169,22 @@ async def test_an_emitter_that_fails_takes_no_other_event_with_it(fail: Callable
     assert await sync_to_async(published_types)() == ["publisher.held", *["document.innocent"] * 40, "document.after"]
 
 
+def lose_the_connection() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+@real_transactions
+@pytest.mark.skipif("sqlite" in connection.vendor, reason="SQLite has no connection to lose")
+def test_a_transaction_whose_connection_is_lost_does_not_end_as_if_it_were_committed() -> None:
+    event_router.register_emitter("workflow", FailingEmitter(lose_the_connection))
+    with pytest.raises(OperationalError), transaction.atomic():
+        Group.objects.create(name="vanishes")
+        emit("step.vanishes", category="workflow")
+    assert not Group.objects.exists()
+    assert_emit_works()
+
+
 @real_transactions
 @pytest.mark.parametrize("fail", [FAILURES[0], from_nowhere], ids=["runtime", "no table"])
 def test_an_emitter_that_fails_leaves_the_callers_transaction_usable(fail: Callable[[], None]) -> None:
