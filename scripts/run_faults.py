@@ -16,8 +16,8 @@ from pathlib import Path
 from scripts.run_tests import ROOT, install_missing, start
 from tests.support import services
 
-# Some fifteen faults on each of two databases: over 100,000 in all.
-EVENTS = "5000"
+# With some fifteen faults, over 100,000 committed events on each database.
+EVENTS = "10000"
 COLUMNS = ("fault", "database", "events", "clients", "seconds")
 
 

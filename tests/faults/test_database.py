@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from django.db import connections
 
+from tests.support.databases import Databases
 from tests.support.faults.check import check_client
 from tests.support.faults.scene import IS_FULL, Scene
 from tests.support.server import Servers
+from tests.support.services import OwnPostgreSQL
 from tests.support.waiting import await_for
 
 PRUNE = "from events import retention\nresult = sum(retention.prune(upto))"
+TERMINATE = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 TABLES = ("events_journal", "events_journal_head")
 
 
@@ -96,6 +105,39 @@ async def test_the_database_is_restored_from_a_backup(scene: Scene) -> None:
     state = await scene.ask("journal")
     assert [row[1] for row in state["rows"] if row[1] in set(after)] == after
     assert all(client.spans[-1].outcome == "gap" for client in flow.clients)
+
+
+async def test_postgresql_ends_all_connections(scene: Scene) -> None:
+    if scene.database != "PostgreSQL":
+        pytest.skip("SQLite has no connections")
+    async with scene.flow("database connections ended") as flow:
+        for _ in range(3):
+            with psycopg.connect(scene.servers[0].env["DATABASE_URL"], autocommit=True) as connection:
+                connection.execute(TERMINATE)
+            await asyncio.sleep(0.2)
+        flow.over()
+    flow.assert_unbroken()
+
+
+@pytest.fixture
+def own_scene(
+    scene: Scene, own_postgresql: OwnPostgreSQL, redis_url: str, collected_static: Path, tmp_path: Path
+) -> Iterator[Scene]:
+    """On a PostgreSQL that may be stopped."""
+    servers = Servers(Databases(tmp_path, own_postgresql.url), tmp_path, collected_static, lambda: redis_url)
+    yield Scene(servers, redis=True)
+    servers.end()
+
+
+@pytest.mark.skipif(not IS_FULL, reason="for the full run")
+@pytest.mark.skipif(connections["default"].vendor != "postgresql", reason="SQLite can't be stopped")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+async def test_postgresql_is_restarted(own_scene: Scene, own_postgresql: OwnPostgreSQL, how: signal.Signals) -> None:
+    async with own_scene.flow(f"database restarted ({how.name})") as flow:
+        await asyncio.to_thread(own_postgresql.stop, how)
+        await asyncio.sleep(1)
+        await asyncio.to_thread(own_postgresql.start)
+        flow.over()
 
 
 def file_of(scene: Scene) -> str:

@@ -56,7 +56,7 @@ async def test_an_emitter_is_killed_between_commit_and_publication(scene: Scene)
 
 async def test_clients_reconnect_all_the_time(scene: Scene) -> None:
     clients = [
-        scene.client(user, transport, first=first, restless=restless)
+        scene.client(user, transport, first=first, restless=restless * max(1, EVENTS // 500))
         for user, transport, first, restless in (
             ("alice", "sse", 0, 9), ("alice", "websocket", 1, 13), ("bob", "sse", 1, 20), ("admin", "websocket", 0, 50)
         )

@@ -49,7 +49,8 @@ def check_journal(rows: Sequence[Row], emitted: Sequence[dict[str, Any]]) -> Non
     """What was committed is in the journal once, in each emitter's order; what was rolled back is not. Raises AssertionError."""
     places = {row.event_id: row.position for row in rows}
     assert len(places) == len(rows), "an event is in the journal twice"
-    assert all(after == before + 1 for before, after in pairwise(row.position for row in rows)), "positions have gaps"
+    gaps = [(before.position, after.position) for before, after in pairwise(rows) if after.position != before.position + 1]
+    assert not gaps, f"positions have gaps: {gaps}"
     for emitter in emitted:
         lost = [event_id for event_id in emitter["committed"] if event_id not in places]
         assert not lost, f"{len(lost)} events that were committed are not in the journal"
