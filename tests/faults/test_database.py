@@ -51,7 +51,7 @@ async def test_the_journal_is_pruned_under_a_client_that_is_away(scene: Scene) -
         await away.stop()
         before = away.last
         flow.clients.remove(away)
-        await flow.received(away.received * 6)
+        await flow.received(away.received * 4)
         await flow.keeps_up()
         upto = (await flow.truth())[-1].position
         await flow.keeps_up()

@@ -13,6 +13,8 @@ from tests.support.faults.scene import FOUND_WITHIN, IS_FULL, Scene
 from tests.support.server import Servers
 from tests.support.services import OwnRedis
 
+for_the_full_run = pytest.mark.skipif(not IS_FULL, reason="for the full run")
+
 
 @pytest.fixture(scope="module")
 def own(own_redis_factory: Callable[[], OwnRedis]) -> OwnRedis:
@@ -42,7 +44,7 @@ async def test_doorbell_messages_are_dropped(scene: Scene, drop_file: Path) -> N
     flow.assert_unbroken()
 
 
-@pytest.mark.parametrize("seconds", [1, pytest.param(15, marks=pytest.mark.skipif(not IS_FULL, reason="for the full run"))])
+@pytest.mark.parametrize("seconds", [1, pytest.param(15, marks=for_the_full_run)])
 async def test_redis_is_stopped(scene: Scene, own: OwnRedis, seconds: float) -> None:
     async with scene.flow(f"Redis stopped for {seconds} s") as flow:
         await asyncio.to_thread(own.kill)
@@ -54,11 +56,12 @@ async def test_redis_is_stopped(scene: Scene, own: OwnRedis, seconds: float) -> 
     flow.assert_unbroken()
 
 
+@for_the_full_run
 async def test_redis_answers_nothing(scene: Scene, own: OwnRedis) -> None:
     async with scene.flow("Redis frozen") as flow:
         own.freeze()
         await flow.keeps_up()
-        await asyncio.sleep(6 if IS_FULL else 0)  # longer than the doorbell waits
+        await asyncio.sleep(6)  # longer than the doorbell waits
         own.thaw()
         flow.over()
     flow.assert_unbroken()

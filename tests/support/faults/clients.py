@@ -62,7 +62,8 @@ class FaultClient:
         self._query = query
         self._headers = {"Cookie": f"sessionid={session}"}
         self._tries = 0
-        self._is_opening = False
+        self._settled = asyncio.Event()
+        self._settled.set()
         self._task: asyncio.Task[None] | None = None
         self._seen = 0
 
@@ -88,8 +89,7 @@ class FaultClient:
         """Leave. `start` comes again, and resumes."""
         assert self._task is not None
         self.at_home.clear()
-        while self._is_opening:  # asyncio leaks the socket of who is cancelled while it connects
-            await asyncio.sleep(0.01)
+        await self._settled.wait()  # asyncio leaks the socket of who is cancelled while it connects
         self._task.cancel()
         await asyncio.wait([self._task])
         if not self._task.cancelled():
@@ -101,10 +101,10 @@ class FaultClient:
                 url = self.urls[self._tries % len(self.urls)]
                 self._tries += 1
                 self._seen = 0
-                self._is_opening = True
+                self._settled.clear()
                 with suppress(*TROUBLE):  # what a client meets when a server, or the way to it, is gone
                     await (self._sse(http, url) if self.transport == "sse" else self._websocket(url))
-                self._is_opening = False
+                self._settled.set()
                 await asyncio.sleep(PAUSE)
 
     def _search(self) -> str:
@@ -116,7 +116,7 @@ class FaultClient:
 
     async def _sse(self, http: httpx.AsyncClient, url: str) -> None:
         async with http.stream("GET", f"{url}/events/stream?{self._search()}", headers=self._headers) as answer:
-            self._is_opening = False
+            self._settled.set()
             if answer.status_code != 200:
                 return
             rest = b""
@@ -147,7 +147,7 @@ class FaultClient:
             close_timeout=0.2,
             ping_interval=None,
         ) as socket:
-            self._is_opening = False
+            self._settled.set()
             while not self._leaves:
                 async with asyncio.timeout(SILENCE):
                     message = orjson.loads(await socket.recv())

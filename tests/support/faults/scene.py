@@ -20,9 +20,9 @@ from tests.support.streams import Transport
 from tests.support.waiting import await_for
 
 # How many events each fault meets: few in `make test`, many in `make fault-test`.
-EVENTS: Final = int(os.environ.get("FAULT_EVENTS", "120"))
+EVENTS: Final = int(os.environ.get("FAULT_EVENTS", "80"))
 IS_FULL: Final = "FAULT_EVENTS" in os.environ
-RATE: Final = 1_500.0 if IS_FULL else 150.0
+RATE: Final = 1_500.0 if IS_FULL else 200.0
 # How soon all must be up to date after the fault, on a machine that is busy with other things too.
 WITHIN: Final = 15.0
 # How soon a loss is found out where no stream ends.
@@ -143,7 +143,7 @@ class Flow:
         rows = await self.truth()
         await self._all_up_to_date(rows, self.within, [c for c in self.clients if not c.restless])
         seconds = time.monotonic() - over
-        await self._all_up_to_date(rows, self.within, self.clients)  # who comes and goes all the time needs its own time
+        await self._all_up_to_date(rows, WITHIN, self.clients)  # who comes and goes all the time needs its own time
         await asyncio.sleep(0.1)  # what comes twice would come now
         check_journal([row for row in rows if row.position > self._begun], self.emitted)
         for client in self.clients:
