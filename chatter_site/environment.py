@@ -22,7 +22,7 @@ CommaSeparated = Annotated[list[str], BeforeValidator(_split)]
 class Environment(BaseSettings):
     """One field a variable. Lists have commas between."""
 
-    model_config = SettingsConfigDict(enable_decoding=False)
+    model_config = SettingsConfigDict(enable_decoding=False, env_ignore_empty=True)
 
     VAR_DIR: Path | None = None
     DEBUG: bool = False

@@ -39,7 +39,7 @@ def audiences_of(user: Any) -> frozenset[str]:
     if user is None or not user.is_authenticated or not user.is_active:
         return frozenset()
     audiences = {EVERYONE, f"user:{user.pk}"}
-    if user.is_staff:
+    if getattr(user, "is_staff", False):
         audiences |= {f"staff:{category}" for category in STAFF_CATEGORIES if user.has_perm(permission_for(category))}
     return frozenset(audiences)
 

@@ -6,16 +6,19 @@ signals of Django's models don't tell (`QuerySet.update`, SQL, a session that ex
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.auth.signals import user_logged_out
+from django.db import transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.http import HttpRequest
 
 from events.access import HUBS
+from events.conf import settings
 from events.context import session_label
 from events.journal import record_of
 from events.manager import unified_event_manager
@@ -32,8 +35,10 @@ def connect() -> None:
     user = get_user_model()
     uid = "events.access_changes"
     user_logged_out.connect(_signed_out, dispatch_uid=uid)
-    post_save.connect(_user_saved, sender=user, dispatch_uid=uid)
-    post_delete.connect(_user_deleted, sender=user, dispatch_uid=uid)
+    for model in apps.get_models():
+        if issubclass(model, user):  # proxies are senders of their own
+            post_save.connect(_user_saved, sender=model, dispatch_uid=uid)
+            post_delete.connect(_user_deleted, sender=model, dispatch_uid=uid)
     m2m_changed.connect(_group_changed, sender=Group.permissions.through, dispatch_uid=uid)
     for relation in ("groups", "user_permissions"):
         if hasattr(user, relation):
@@ -42,8 +47,14 @@ def connect() -> None:
         post_delete.connect(_token_deleted, sender="authtoken.Token", dispatch_uid=uid)
 
 
-def tell(user_id: Any = None, session: str | None = None) -> None:
-    """Have the hubs look again at the streams of a user, or of all staff; those of a session that was signed out are closed."""
+def tell(user_id: Any = None, session: str | None = None, using: str | None = None) -> None:
+    """Have the hubs look again at the streams of a user, or of all staff; those of a session that was signed out are closed.
+
+    `using` is the database of the change: where it is not the journal's, they are told once the change is committed.
+    """
+    if using is not None and using != settings().DATABASE:
+        transaction.on_commit(partial(tell, user_id, session), using=using)
+        return
     data = {"user_id": None if user_id is None else str(user_id), "session": session}
     record = record_of(UnifiedEvent(EventCategory.MONITORING, ACCESS_CHANGED, data=data))
     unified_event_manager.writer.write([record._replace(audience=HUBS)], lambda: None)
@@ -54,25 +65,25 @@ def _signed_out(request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
         tell(user.pk, session_label(getattr(getattr(request, "session", None), "session_key", None)))
 
 
-def _user_saved(instance: Any, created: bool, raw: bool, update_fields: frozenset[str] | None, **kwargs: Any) -> None:
+def _user_saved(instance: Any, created: bool, raw: bool, update_fields: frozenset[str] | None, using: str, **kwargs: Any) -> None:
     if not (created or raw) and (update_fields is None or DECISIVE & update_fields):
-        tell(instance.pk)
+        tell(instance.pk, using=using)
 
 
-def _user_deleted(instance: Any, **kwargs: Any) -> None:
-    tell(instance.pk)
+def _user_deleted(instance: Any, using: str, **kwargs: Any) -> None:
+    tell(instance.pk, using=using)
 
 
-def _relation_changed(instance: Any, action: str, reverse: bool, **kwargs: Any) -> None:
+def _relation_changed(instance: Any, action: str, reverse: bool, using: str, **kwargs: Any) -> None:
     """A user's groups or permissions: `reverse` from the group's or permission's side, of users that are not all known."""
     if action in LOST_OR_CHANGED:
-        tell(None if reverse else instance.pk)
+        tell(None if reverse else instance.pk, using=using)
 
 
-def _group_changed(action: str, **kwargs: Any) -> None:
+def _group_changed(action: str, using: str, **kwargs: Any) -> None:
     if action in LOST_OR_CHANGED:
-        tell()
+        tell(using=using)
 
 
-def _token_deleted(instance: Any, **kwargs: Any) -> None:
-    tell(instance.user_id)
+def _token_deleted(instance: Any, using: str, **kwargs: Any) -> None:
+    tell(instance.user_id, using=using)

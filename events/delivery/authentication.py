@@ -77,11 +77,21 @@ def authenticated(application: Application) -> Application:
     return AuthMiddlewareStack(TokenAuthentication(application))
 
 
+class _Snapshot(dict[str, Any]):
+    """A session's content, to look at: what Django would change or end in it belongs into a response, and a stream has none."""
+
+    def cycle_key(self) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+
 def _session_user(session_key: str | None) -> Any:
-    if not session_key:
+    if not session_key or "\0" in session_key or not apps.is_installed("django.contrib.sessions"):
         return AnonymousUser()
-    session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-    return get_user(cast("HttpRequest", SimpleNamespace(session=session)))
+    content = import_module(settings.SESSION_ENGINE).SessionStore(session_key).load()
+    return get_user(cast("HttpRequest", SimpleNamespace(session=_Snapshot(content))))
 
 
 def _owner(key: str) -> Any:

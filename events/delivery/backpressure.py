@@ -32,7 +32,8 @@ class DaphneConnection:
 
     async def send(self, message: Message) -> None:
         """Send, and wait until the buffer has room again."""
-        if message["type"] == "http.response.body" and not message.get("more_body"):
+        ends = message["type"] == "http.response.body" and not message.get("more_body")
+        if ends and self._protocol.channel is not None:  # which is None once the client is gone
             self._producing.unregisterProducer()  # as Twisted wants it before the end
         await self._send(message)
         if not self._is_free.is_set():
@@ -58,4 +59,5 @@ class DaphneConnection:
 def connection_of(send: Send) -> DaphneConnection | None:
     """The connection behind a `send` that is Daphne's; None for other servers."""
     protocol = send.args[0] if isinstance(send, partial) and send.args else None
-    return DaphneConnection(send, protocol) if hasattr(protocol, "registerProducer") else None
+    is_gone = getattr(protocol, "channel", protocol) is None
+    return DaphneConnection(send, protocol) if hasattr(protocol, "registerProducer") and not is_gone else None

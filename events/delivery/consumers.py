@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from urllib.parse import parse_qs
 
 import orjson
-from channels.consumer import AsyncConsumer
+from channels.consumer import AsyncConsumer, get_handler_name
 from channels.exceptions import StopConsumer
 from django.db import DatabaseError, InterfaceError
 
@@ -76,6 +76,10 @@ class StreamConsumer(AsyncConsumer):
         finally:
             self._leave()
 
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """As Channels does it, without its look at the connections of Django's shared thread, where others' work may be waiting."""
+        await getattr(self, get_handler_name(message))(message)
+
     def _join(self, client: Client) -> None:
         """Let the client catch up and go live, while the consumer listens for the end of the connection."""
         self._joining = asyncio.create_task(self.hub.join(client, self._cursor))
@@ -92,19 +96,23 @@ class StreamConsumer(AsyncConsumer):
             raise Refusal(400, 4400, "invalid", str(error), error.field) from None
         self.hub = get_hub()
         await self._or_unavailable(self.hub.start())
-        if self.hub.stopping:
-            raise Refusal(503, 4503, "stopping", "The server is stopping.")
+        self._refuse_if_stopping()
         credential = Credential.of(self.scope)
         identity = await self._or_unavailable(self.hub.identify(credential))
         if not identity.audiences:
             raise Refusal(401, 4401, "unauthenticated", "Sign in to open a stream.")
         client = Client(self.base_send, self._aborter(), wire, identity.user_id, identity.audiences, wanted, credential)
         if not self.hub.reserve(client):
+            self._refuse_if_stopping()
             raise Refusal(429, 4429, "too_many_connections", f"{identity.name} has too many streams open.")
         self.client = client
         if not await self._or_unavailable(self.hub.confirm(client)):
             raise Refusal(429, 4429, "too_many_connections", f"{identity.name} has too many streams open.")
         return client
+
+    def _refuse_if_stopping(self) -> None:
+        if self.hub.stopping:
+            raise Refusal(503, 4503, "stopping", "The server is stopping.")
 
     async def _or_unavailable(self, work: Awaitable[Result]) -> Result:
         """The result. Raises Refusal where the hub is busy or the database is away."""
@@ -112,6 +120,9 @@ class StreamConsumer(AsyncConsumer):
             return await work
         except Busy:
             raise Refusal(503, 4503, "busy", "Many streams are opening. Come again.") from None
+        except RuntimeError:
+            self._refuse_if_stopping()  # its threads take no more work
+            raise
         except (DatabaseError, InterfaceError) as error:
             stats.count("hub_errors")
             logger.warning("A stream can't be opened now: %s", error)

@@ -43,6 +43,8 @@ PAGE = 100
 HEARTBEAT_TICK = 1.0
 # Streams that may wait for the database while they open or resume; further ones are told to come again.
 MAX_WAITING = 1_000
+# How often it is looked up whose a stream is, where that goes on changing meanwhile.
+MAX_LOOKS = 5
 
 
 class Busy(Exception):
@@ -105,17 +107,18 @@ class Hub:
         """Who opens a stream. `reserve` at once, so that no change of their access goes unseen. Raises Busy."""
         if self._resumers.unfinished >= MAX_WAITING:
             raise Busy
-        while True:
+        for _ in range(MAX_LOOKS):
             seen = self._watch.changes
             identity = await self._resumers.run(credential.identify)
             if self._watch.is_signed_out(credential):
                 return Identity("", "", frozenset())
-            if self._watch.changes == seen:
+            if not self._watch.has_changed(identity, seen):
                 return identity
+        raise Busy
 
     def reserve(self, client: Client) -> bool:
         """Take one of the user's places for a stream that is about to open; `leave` gives it back. False if none is free."""
-        if not self._places.reserve(client):
+        if self.stopping or not self._places.reserve(client):
             return False
         self._open.add(client)
         stats.connected(1)

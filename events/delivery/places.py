@@ -96,12 +96,11 @@ class Places:
                     renewed = loop.time()
                     open_now = [(row, client.user_id) for client, row in self._rows.items()]
                     await self._threads.run(partial(_renew, self._process, open_now))
-            except (DatabaseError, InterfaceError) as error:
+            except Exception:  # whatever happens here must not end the lease: log, count, try again
                 self._given_back += free
                 self._something_given_back.set()
-                renewed = loop.time()
                 stats.count("hub_errors")
-                logger.warning("The streams of this process can't be told to the others now: %s", error)
+                logger.exception("The streams of this process can't be told to the others now")
                 await asyncio.sleep(1.0)
 
     async def end(self) -> None:

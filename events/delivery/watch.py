@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -21,6 +22,8 @@ logger = logging.getLogger("events.hub")
 
 # A session is signed out a moment before it is gone: as long, it opens no stream.
 SIGN_OUT_TAKES: Final = 5.0
+# Changes that are remembered for those who open a stream meanwhile.
+RECENT: Final = 1_000
 
 
 class AccessWatch:
@@ -31,20 +34,26 @@ class AccessWatch:
         self._clients = clients
         self._close = close
         self._threads = threads
+        self._recent: deque[str | None] = deque(maxlen=RECENT)
         self._signed_out: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def is_signed_out(self, credential: Credential) -> bool:
         """Whether it is of a session that was signed out just now."""
-        now = time.monotonic()
-        self._signed_out = {session: until for session, until in self._signed_out.items() if until > now}
-        return credential.session in self._signed_out
+        return self._signed_out.get(credential.session or "", 0.0) > time.monotonic()
+
+    def has_changed(self, identity: Identity, seen: int) -> bool:
+        """Whether a change after the first `seen` ones concerns the identity."""
+        missed = self.changes - seen
+        recent = list(self._recent)[-missed:] if missed else []
+        return len(recent) < missed or any(_concerns(identity, user_id) for user_id in recent)
 
     def changed(self, events: Sequence[Published]) -> None:
         """Somebody's access changed (`events.access_changes`)."""
-        self.changes += 1
         for event in events:
             told = orjson.loads(event.body)["data"]
+            self.changes += 1
+            self._recent.append(told["user_id"])
             concerned = [client for client in self._clients if _concerns(client, told["user_id"])]
             if told["session"]:
                 self._sign_out(told["session"], concerned)
@@ -54,7 +63,9 @@ class AccessWatch:
                 task.add_done_callback(self._tasks.discard)
 
     def _sign_out(self, session: str, clients: Sequence[Client]) -> None:
-        self._signed_out[session] = time.monotonic() + SIGN_OUT_TAKES
+        now = time.monotonic()
+        self._signed_out = {known: until for known, until in self._signed_out.items() if until > now}
+        self._signed_out[session] = now + SIGN_OUT_TAKES
         for client in clients:
             if client.credential and client.credential.session == session:
                 self._close(client, "signed_out")
@@ -80,6 +91,6 @@ class AccessWatch:
             return None
 
 
-def _concerns(client: Client, user_id: str | None) -> bool:
+def _concerns(whose: Client | Identity, user_id: str | None) -> bool:
     """A change that names no user is one of permissions, which only staff have."""
-    return client.user_id == user_id if user_id is not None else any(map(is_staff_audience, client.audiences))
+    return whose.user_id == user_id if user_id is not None else any(map(is_staff_audience, whose.audiences))
