@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Container
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from events.conf import settings
@@ -40,23 +42,24 @@ class Places:
     def __init__(self, threads: DatabaseThreads) -> None:
         self._threads = threads
         self._process = uuid.uuid4().hex
-        self._taken: Counter[str] = Counter()
+        self._taken: defaultdict[str, set[str]] = defaultdict(set)  # rows by user
         self._rows: dict[Client, str] = {}
         self._given_back: list[str] = []
         self._something_given_back = asyncio.Event()
 
     def reserve(self, client: Client) -> bool:
         """Take a place as far as this process knows. False if the user has no more here."""
-        if self._taken[client.user_id] >= settings().SSE_MAX_CONNECTIONS_PER_USER:
+        if len(self._taken[client.user_id]) >= settings().SSE_MAX_CONNECTIONS_PER_USER:
             return False
-        self._taken[client.user_id] += 1
-        self._rows[client] = uuid.uuid4().hex
+        self._rows[client] = row = uuid.uuid4().hex
+        self._taken[client.user_id].add(row)
         return True
 
     async def confirm(self, client: Client) -> bool:
         """Take the place in the eyes of all processes. False if the user has no more anywhere. Raises DatabaseError."""
         row, here = self._rows[client], self._taken[client.user_id]
-        inserting = asyncio.ensure_future(self._threads.run(partial(_insert, self._process, row, client.user_id, here)))
+        insert = partial(_insert, self._process, row, client.user_id, here)
+        inserting = asyncio.ensure_future(self._threads.run(insert))
         inserting.add_done_callback(lambda _: self._free(row) if client not in self._rows else None)
         return await asyncio.shield(inserting)  # who leaves meanwhile does not stop the insert: its row is deleted after it
 
@@ -65,7 +68,7 @@ class Places:
         row = self._rows.pop(client, None)
         if row is None:
             return
-        self._taken[client.user_id] -= 1
+        self._taken[client.user_id].discard(row)
         if not self._taken[client.user_id]:
             del self._taken[client.user_id]
         self._free(row)
@@ -110,15 +113,18 @@ class Places:
                 await self._threads.run(partial(_end, self._process))
 
 
-def _insert(process: str, row: str, user_id: str, here: int) -> bool:
+def _insert(process: str, row: str, user_id: str, here: Container[str]) -> bool:
+    """Insert a row if a place is free. Of the rows of this process those count that it still holds: `here` changes meanwhile, so that
+    a page that is loaded again does not meet its own old stream."""
     alias = settings().DATABASE
     with transaction.atomic(using=alias):
         if connections[alias].vendor == "postgresql":  # on SQLite there is one writer at a time anyway
             with connections[alias].cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"events.places.{user_id}"])
-        live = HubLease.objects.using(alias).filter(seen_at__gt=Now() - EXPIRY).exclude(process=process)
-        elsewhere = OpenStream.objects.using(alias).filter(user_id=user_id, process__in=live.values("process")).count()
-        if here + elsewhere > settings().SSE_MAX_CONNECTIONS_PER_USER:
+        live = HubLease.objects.using(alias).filter(Q(seen_at__gt=Now() - EXPIRY) | Q(process=process))
+        rows = OpenStream.objects.using(alias).filter(user_id=user_id, process__in=live.values("process"))
+        taken = [held for held, whose in rows.values_list("id", "process") if whose != process or held in here]
+        if len(taken) >= settings().SSE_MAX_CONNECTIONS_PER_USER:
             return False
         OpenStream.objects.using(alias).create(id=row, process=process, user_id=user_id)
     return True
