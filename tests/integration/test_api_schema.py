@@ -47,8 +47,8 @@ def test_every_operation_keeps_to_its_description(server: Server, mode: Generati
     assert len(operations) == 4
 
     for operation in operations:
-
-        @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        # The same examples each time: what is wrong for one choice of a field and right for the other is taken for wrong, if rarely.
+        @settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
         @given(operation.as_strategy(generation_mode=mode))
         def check(case: schemathesis.Case) -> None:
             case.call_and_validate(headers=headers, checks=CHECKS)
