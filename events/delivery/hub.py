@@ -1,8 +1,4 @@
-"""Brings published events to the clients of one server process.
-
-Batches come from the process's own publisher and over the doorbell. What they do not bring (a ring that was lost, another
-process with no channel layer between) is read from the journal: at once where a batch leaves a gap, else within a poll interval.
-"""
+"""Brings published events to the clients of one server process: opens their streams, sends what they missed, writes what comes."""
 
 from __future__ import annotations
 
@@ -11,35 +7,27 @@ import logging
 import random
 import time
 import weakref
-from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import groupby
-from typing import Any
-
-from redis.exceptions import RedisError
 
 from events import journal
 from events.access import HUBS
-from events.batch import PROCESS, Batch, Published
+from events.batch import Published
 from events.conf import settings
 from events.cursor import Cursor
 from events.delivery.authentication import Credential, Identity
 from events.delivery.client import Client
+from events.delivery.feed import PAGE, Feed
 from events.delivery.frames import Message
-from events.delivery.history import History, read_end
 from events.delivery.index import ClientIndex
 from events.delivery.places import Places
 from events.delivery.threads import DatabaseThreads
 from events.delivery.watch import AccessWatch
-from events.doorbell import GROUP, shared_layer
-from events.manager import unified_event_manager
 from events.stats import stats
 
 logger = logging.getLogger("events.hub")
 
-PAGE = 100
 HEARTBEAT_TICK = 1.0
 # Streams that may wait for the database while they open or resume; further ones are told to come again.
 MAX_WAITING = 1_000
@@ -52,41 +40,31 @@ class Busy(Exception):
 
 
 class Hub:
-    """The clients of one event loop, and what keeps them up to date. `position` is the last one that was delivered."""
+    """The clients of one event loop, and the feed that they are written from."""
 
     def __init__(self) -> None:
-        self.epoch = ""
-        self.position = 0
         self.stopping = False
-        self._history = History()
+        self._feed = Feed(self._deliver, partial(self._close_all, "epoch_changed"))
         self._clients = ClientIndex()
         self._open: set[Client] = set()
         self._started: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._arrived: deque[Batch] = deque()
-        self._behind = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        # One for the hub itself, few for clients that open and resume.
-        self._reader = DatabaseThreads("events-hub", 1, keep=True)
+        # Few, for clients that open and resume: a storm of them must not take the database from everybody else.
         self._resumers = DatabaseThreads("events-resume", 2)
         self._places = Places(self._resumers)
         self._watch = AccessWatch(self._open, self._close, self._resumers)
 
     async def start(self) -> None:
-        """Begin at the journal's head and keep up from there. Doing it again waits for the first time to be done."""
+        """Begin at the journal's end and keep up from there. Doing it again waits for the first time to be done."""
         failed = self._started is not None and self._started.done() and self._started.exception() is not None
         if self._started is None or failed:
             self._started = asyncio.ensure_future(self._start())
         await asyncio.shield(self._started)
 
     async def _start(self) -> None:
-        head, last = await self._reader.run(read_end)
         await self._places.begin()
-        self.epoch, self.position = head.epoch, head.position
-        self._history.begin(last)
-        unified_event_manager.writer.publisher.listen(self._from_publisher)
-        for work in (self._follow(), self._listen(), self._beat(), self._places.keep()):
-            self._tasks.append(asyncio.create_task(work))
+        await self._feed.start()
+        self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._places.keep())]
 
     async def stop(self) -> None:
         """End all streams ("reconnect elsewhere") and stop. Streams that would open now are refused."""
@@ -94,13 +72,11 @@ class Hub:
             return
         self.stopping = True
         self._close_all("server_stopping")
-        if self._tasks:
-            unified_event_manager.writer.publisher.unlisten(self._from_publisher)
+        self._feed.stop()
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
         await self._places.end()
-        self._reader.stop()
         self._resumers.stop()
 
     async def identify(self, credential: Credential) -> Identity:
@@ -143,10 +119,10 @@ class Hub:
         start, outcome = await self._place(cursor)
         client.position = start.position
         await client.send(client.wire.opened(outcome, start, settings().SSE_KEEPALIVE_TIMEOUT))
-        while client.position < self.position and not client.closed:
+        while client.position < self._feed.position and not client.closed:
             await self._catch_up(client, start.epoch)
         # No await between the last look at the position and this: nothing can be published unseen.
-        if client.closed or start.epoch != self.epoch:
+        if client.closed or start.epoch != self._feed.epoch:
             client.close("epoch_changed")
             return
         client.silent_since = time.monotonic()
@@ -165,20 +141,20 @@ class Hub:
     async def _place(self, cursor: Cursor | None) -> tuple[Cursor, str]:
         """Where a client starts, and what that is called."""
         if cursor is None:
-            return Cursor(self.epoch, self.position), "fresh"
+            return self._feed.cursor, "fresh"
         head = await self._resumers.run(journal.read_head)
         kept = head.epoch == cursor.epoch and head.pruned <= cursor.position <= head.position
         if not kept or head.position - cursor.position > settings().RESUME_MAX_EVENTS:
-            return Cursor(self.epoch, self.position), "gap"
+            return self._feed.cursor, "gap"
         # Another server may have told the client of more than this one has heard of yet.
-        while self.epoch == cursor.epoch and self.position < cursor.position:
-            await self._read_on()
+        while self._feed.epoch == cursor.epoch and self._feed.position < cursor.position:
+            await self._feed.read_on()
         return cursor, "resumed"
 
     async def _catch_up(self, client: Client, epoch: str) -> None:
         """Send one page of what a client has missed."""
-        read = partial(journal.read, client.position, PAGE, until=self.position, audiences=client.audiences)
-        until = self.position
+        read = partial(journal.read, client.position, PAGE, until=self._feed.position, audiences=client.audiences)
+        until = self._feed.position
         events = await self._resumers.run(read)
         head = await self._resumers.run(journal.read_head)
         if head.epoch != epoch or head.pruned > client.position:
@@ -189,70 +165,6 @@ class Hub:
             await client.send(client.wire.events(epoch, wanted))
         client.position = events[-1].position if len(events) == PAGE else until
 
-    def _from_publisher(self, batch: Batch) -> None:
-        """Called in the publisher's thread."""
-        self._arrived.append(batch)
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._receive)
-
-    def _receive(self) -> None:
-        """Deliver what has arrived and follows on what was delivered, in one go: while many batches come, each connection is
-        written to once for all of them. Of a batch that leaves a gap only note that there is more."""
-        position, events = self.position, []
-        while self._arrived:
-            batch = self._arrived.popleft()
-            if not batch.epoch:
-                events += batch.events
-            elif batch.epoch == self.epoch and batch.events and batch.events[0].position <= position + 1:
-                if batch.events[0].position <= position:  # late, or of a journal that was restored
-                    self._history.mark()
-                if batch.last > position:
-                    events += batch.events[position + 1 - batch.events[0].position :]
-                    position = batch.last
-                    self._history.went_on(batch.events[-1])
-            elif batch.epoch != self.epoch or batch.last > position:
-                self._behind.set()
-        if events:
-            self._deliver(events)
-        self.position = position
-
-    async def _follow(self) -> None:
-        """Keep up with the journal: at once after a gap, and once in a poll interval in any case."""
-        while True:
-            try:
-                await self._read_on()
-            except Exception:  # whatever happens here must not end delivery: log, count, look again
-                stats.count("hub_errors")
-                logger.exception("The hub can't read the journal; trying again within %s s", settings().POLL_INTERVAL)
-            try:
-                async with asyncio.timeout(settings().POLL_INTERVAL):
-                    await self._behind.wait()
-            except TimeoutError:
-                pass
-
-    async def _read_on(self) -> None:
-        self._behind.clear()
-        before = self.epoch, self.position  # while the head is read, batches go on arriving: it may be older than they are
-        head, is_same = await self._history.look(self._reader.run)
-        if self.epoch != before[0]:  # somebody else looked meanwhile
-            return
-        if head.epoch == self.epoch and (not is_same or head.position < before[1]):
-            await self._reader.run(partial(journal.replace_epoch, head.epoch))
-            await self._begin_anew("The journal was restored", before[0])
-        elif head.epoch != self.epoch:
-            await self._begin_anew("The journal was lost or restored", before[0])
-        while self.position < head.position and self.epoch == head.epoch:
-            after = self.position
-            events = await self._reader.run(partial(journal.read, after, PAGE))
-            if not events or events[0].position > after + 1:
-                await self._begin_anew("The journal was pruned past what was delivered", head.epoch)
-                return
-            # What the publisher or the doorbell brought meanwhile has been delivered.
-            self._deliver([event for event in events if event.position > self.position])
-            if events[-1].position > self.position:
-                self.position = events[-1].position
-                self._history.went_on(events[-1])
-
     def _close_all(self, reason: str) -> None:
         for client in list(self._open):
             self._close(client, reason)
@@ -261,55 +173,18 @@ class Hub:
         self._clients.discard(client)
         client.close(reason)
 
-    async def _begin_anew(self, why: str, epoch: str) -> None:
-        """Nothing that clients have leads on to what comes now. Does nothing if that was found out already in this epoch."""
-        head, last = await self._reader.run(read_end)
-        if self.epoch == epoch:
-            logger.warning("%s; clients start anew in epoch %s", why, head.epoch)
-            self.epoch, self.position = head.epoch, head.position
-            self._history.begin(last)
-            self._close_all("epoch_changed")
-
-    async def _listen(self) -> None:
-        """Hear the doorbells of other processes."""
-        while (layer := shared_layer()) is not None:
-            channel = None
-            try:
-                channel = await layer.new_channel()
-                await layer.group_add(GROUP, channel)
-                self._behind.set()  # what rang while nobody listened
-                while True:
-                    self._hear(await layer.receive(channel))
-            except Exception:  # Redis gone: log, count, listen again
-                stats.count("hub_errors")
-                logger.exception("The hub does not hear the doorbell; it reads the journal each %s s", settings().POLL_INTERVAL)
-                await asyncio.sleep(settings().POLL_INTERVAL)
-            finally:
-                if channel is not None:
-                    with suppress(OSError, RedisError):
-                        await layer.group_discard(GROUP, channel)
-
-    def _hear(self, message: dict[str, Any]) -> None:
-        try:
-            if message["sender"] != PROCESS:
-                self._arrived.append(Batch.from_message(message))
-                self._receive()
-        except (KeyError, TypeError):  # rung by another version of this program
-            stats.count("hub_errors")
-            self._behind.set()
-
     async def _beat(self) -> None:
         """Give a sign of life to clients that heard nothing for a while."""
         while True:
             await asyncio.sleep(min(HEARTBEAT_TICK, settings().SSE_KEEPALIVE_TIMEOUT / 2))
             now = time.monotonic()
-            cursor = Cursor(self.epoch, self.position)
+            cursor = self._feed.cursor
             for client in self._clients.all():
                 if now >= client.expires:
                     self._close(client, "connection_expired")
                 elif now - client.silent_since >= settings().SSE_KEEPALIVE_TIMEOUT:
-                    self._push(client, client.wire.heartbeat(cursor, moved=client.position < self.position), now)
-                    client.position = self.position
+                    self._push(client, client.wire.heartbeat(cursor, moved=client.position < self._feed.position), now)
+                    client.position = self._feed.position
 
     def _deliver(self, events: Sequence[Published]) -> None:
         """Write events to the clients that may see and want them: each client once, each wire format encoded once."""
@@ -322,7 +197,7 @@ class Hub:
             for group in self._clients.groups(audience):
                 wanted = [e for e in run_events if group.filter.matches(e.event_type, e.category, e.priority)]
                 if wanted:
-                    messages = group.wire.events(self.epoch, wanted)
+                    messages = group.wire.events(self._feed.epoch, wanted)
                     for client in group.clients:
                         parcels.setdefault(client, []).extend(messages)
                         client.position = wanted[-1].position or client.position

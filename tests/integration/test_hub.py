@@ -44,10 +44,10 @@ async def test_looking_at_the_journal_while_events_arrive_is_no_new_epoch(hub: H
     emitting = asyncio.gather(*[aemit("load.test", {"n": n}) for n in range(1_000)])
     looks = 0
     while not emitting.done():
-        await hub._read_on()
+        await hub._feed.read_on()
         looks += 1
     assert all(await emitting)
-    await hub._read_on()
+    await hub._feed.read_on()
     assert looks > 1
     greeting, *events = [message["text"] for message in messages if "text" in message]
     assert '"stream":"open"' in greeting

@@ -186,7 +186,7 @@ class Unread:
 async def test_a_client_that_leaves_while_it_catches_up_gives_its_place_back_at_once(hub: Hub, transport: Transport) -> None:
     user = await sync_to_async(User.objects.create_user)("alice")
     session = await sync_to_async(new_session)(user.pk)
-    cursor = f"{hub.epoch}:{hub.position}"
+    cursor = str(hub._feed.cursor)
     assert await aemit("document.missed") is True
     client = Unread(session, transport, cursor)
     await asyncio.wait_for(client.is_full.wait(), 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -73,9 +74,10 @@ async def test_changes_of_others_keep_nobody_from_opening_a_stream(hub: Hub, mon
     user, credential = await sync_to_async(session_of)("alice")
     concerned = str(user.pk)
     changing: list[str | None] = ["another"]
+    loop = asyncio.get_running_loop()
 
     def identify(self: Credential) -> Identity:
-        hub._loop.call_soon_threadsafe(note, changing[0])
+        loop.call_soon_threadsafe(note, changing[0])
         return Identity(concerned, "alice", frozenset({"all"}))
 
     def note(user_id: str | None) -> None:
