@@ -146,14 +146,14 @@ class _Started:
         yield from self._iterator
 
 
+_DONE = object()
+
+
 def _start(awaitable: Awaitable[None]) -> _Started | None:
     """Take the first step of an awaitable: None if that was all, else the rest, to be awaited in a task."""
     iterator = awaitable.__await__()
-    try:
-        waits_for = next(iterator)
-    except StopIteration:
-        return None
-    return _Started(iterator, waits_for)
+    waits_for = next(iterator, _DONE)  # an exception that says "done" would cost more than a default that does
+    return None if waits_for is _DONE else _Started(iterator, waits_for)
 
 
 def _size(messages: Sequence[Message]) -> int:

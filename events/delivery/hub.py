@@ -7,7 +7,7 @@ import logging
 import random
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
 
@@ -189,7 +189,19 @@ class Hub:
     def _deliver(self, events: Sequence[Published]) -> None:
         """Write events to the clients that may see and want them: each client once, each wire format encoded once."""
         now = time.monotonic()
-        parcels: dict[Client, list[Message]] = {}
+        parcels = list(self._parcels(events))
+        if len(parcels) > 1:  # some clients may get several
+            merged: dict[Client, list[Message]] = {}
+            for messages, clients in parcels:
+                for client in clients:
+                    merged.setdefault(client, []).extend(messages)
+            parcels = [(messages, [client]) for client, messages in merged.items()]
+        for messages, clients in parcels:
+            for client in clients:
+                self._push(client, messages, now)
+
+    def _parcels(self, events: Sequence[Published]) -> Iterator[tuple[list[Message], list[Client]]]:
+        """Messages and whom they are for: for each run of events with one audience, each group of clients that wants some of it."""
         for audience, run in groupby(events, key=lambda event: event.audience):
             run_events = list(run)
             if audience == HUBS:
@@ -197,12 +209,11 @@ class Hub:
             for group in self._clients.groups(audience):
                 wanted = [e for e in run_events if group.filter.matches(e.event_type, e.category, e.priority)]
                 if wanted:
-                    messages = group.wire.events(self._feed.epoch, wanted)
-                    for client in group.clients:
-                        parcels.setdefault(client, []).extend(messages)
-                        client.position = wanted[-1].position or client.position
-        for client, messages in parcels.items():
-            self._push(client, messages, now)
+                    clients = list(group.clients)
+                    if position := wanted[-1].position:
+                        for client in clients:
+                            client.position = position
+                    yield group.wire.events(self._feed.epoch, wanted), clients
 
     def _push(self, client: Client, messages: Sequence[Message], now: float) -> None:
         client.silent_since = now

@@ -12,37 +12,38 @@ from events.filters import EventFilter
 
 @dataclass(slots=True)
 class Group:
-    """Clients of one audience that want the same in the same format, and so get the same bytes."""
+    """Clients of one audience that want the same in the same format, and so get the same bytes. They are kept in the order in which
+    they came: thousands are gone through faster in the order in which they lie in memory."""
 
     filter: EventFilter
     wire: Wire
-    clients: set[Client] = field(default_factory=set)
+    clients: dict[Client, None] = field(default_factory=dict)
 
 
 class ClientIndex:
     """All live clients of a hub."""
 
     def __init__(self) -> None:
-        self._clients: set[Client] = set()
+        self._clients: dict[Client, None] = {}
         self._groups: dict[str, dict[tuple[EventFilter, str], Group]] = {}
 
     def add(self, client: Client) -> None:
         """A client goes live."""
-        self._clients.add(client)
+        self._clients[client] = None
         key = (client.filter, client.wire.key)
         for audience in client.audiences:
             groups = self._groups.setdefault(audience, {})
-            groups.setdefault(key, Group(client.filter, client.wire)).clients.add(client)
+            groups.setdefault(key, Group(client.filter, client.wire)).clients[client] = None
 
     def discard(self, client: Client) -> None:
         """A client is gone; harmless if it never was here."""
         if client not in self._clients:
             return
-        self._clients.discard(client)
+        del self._clients[client]
         key = (client.filter, client.wire.key)
         for audience in client.audiences:
             groups = self._groups[audience]
-            groups[key].clients.discard(client)
+            groups[key].clients.pop(client, None)
             if not groups[key].clients:
                 del groups[key]
             if not groups:
