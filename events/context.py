@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +19,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.functional import LazyObject, empty
 
 from events.client_ip import client_ip
+from events.ids import new_id
 from events.types import UnifiedEvent
 
 # Ids that come from outside: nothing that could break a log line or a header.
@@ -114,7 +114,7 @@ def use_context(context: Context) -> Iterator[Context]:
 @contextmanager
 def correlate(correlation_id: str | None = None) -> Iterator[str]:
     """Give all events of the block one correlation id: yours, or a new one. Yields it."""
-    correlation_id = correlation_id or str(uuid.uuid4())
+    correlation_id = correlation_id or new_id()
     with use_context(replace(current_context(), correlation_id=correlation_id)):
         yield correlation_id
 
@@ -171,7 +171,7 @@ def _enriched(event: UnifiedEvent, context: Context, actor: Actor | None) -> Uni
 def request_context(request: HttpRequest) -> RequestContext:
     """The context of an HTTP request. Ids that the client sends are taken if they are well-formed."""
     headers = request.headers
-    request_id = _accept_id(headers.get("X-Request-ID")) or str(uuid.uuid4())
+    request_id = _accept_id(headers.get("X-Request-ID")) or new_id()
     return RequestContext(
         request_id=request_id,
         correlation_id=_accept_id(headers.get("X-Correlation-ID")) or request_id,
@@ -184,7 +184,7 @@ def request_context(request: HttpRequest) -> RequestContext:
 def scope_context(scope: dict[str, Any]) -> Context:
     """The context of an ASGI connection (a Channels consumer), with the user and session that its middleware found."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope.get("headers", ())}
-    request_id = _accept_id(headers.get("x-request-id")) or str(uuid.uuid4())
+    request_id = _accept_id(headers.get("x-request-id")) or new_id()
     peer = scope.get("client")
     return Context(
         actor=user_actor(scope.get("user")),

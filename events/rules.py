@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 
 from events.conf import EventsSettings
+from events.ids import new_id
 from events.types import EventCategory, EventPriority, UnifiedEvent
 
 
@@ -31,4 +31,4 @@ def apply_rules(event: UnifiedEvent, settings: EventsSettings) -> list[UnifiedEv
 
 def _derive(event: UnifiedEvent, category: EventCategory) -> UnifiedEvent:
     origin = {"derived_from": event.id, "source_category": str(event.category)}
-    return replace(event, id=str(uuid.uuid4()), category=category, metadata=event.metadata | origin)
+    return replace(event, id=new_id(), category=category, metadata=event.metadata | origin)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Self, TypeVar
 
 from events.exceptions import InvalidEvent
+from events.ids import new_id
 
 MAX_TYPE_LENGTH = 100
 MAX_ID_LENGTH = 64
@@ -68,7 +69,7 @@ class UnifiedEvent:
 
     category: EventCategory
     event_type: str
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    id: str = field(default_factory=new_id)
     timestamp: datetime = field(default_factory=utcnow)
     data: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
