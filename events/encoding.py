@@ -27,32 +27,36 @@ def encode(event: UnifiedEvent, limit: int, keep_private: bool) -> tuple[str, st
     metadata = event.metadata
     private: dict[str, Any] = {} if keep_private else {name: metadata[name] for name in PRIVATE_METADATA if name in metadata}
     public = {name: value for name, value in metadata.items() if name not in private} if private else metadata
-    body = b"".join(
-        (
-            _dumps(
-                "id", {"id": event.id, "type": event.event_type, "category": str(event.category), "priority": str(event.priority)}
-            )[:-1],
-            b',"data":',
-            _dumps("data", event.data),
-            b',"metadata":',
-            _dumps("metadata", public),
-            b",",
-            _dumps(
-                "timestamp",
-                {
-                    "user_id": event.user_id,
-                    "session_id": event.session_id,
-                    "correlation_id": event.correlation_id,
-                    "source_system": event.source_system,
-                    "timestamp": event.timestamp,
-                },
-            )[1:],
-        )
-    )
+    links = {
+        "user_id": event.user_id,
+        "session_id": event.session_id,
+        "correlation_id": event.correlation_id,
+        "source_system": event.source_system,
+    }
+    values = {
+        "id": event.id,
+        "type": event.event_type,
+        "category": event.category.value,
+        "priority": event.priority.value,
+        "data": event.data,
+        "metadata": public,
+        **links,
+        "timestamp": event.timestamp,
+    }
+    try:
+        body = orjson.dumps(values, default=_as_text)
+    except TypeError as error:
+        _check(event)
+        raise InvalidEvent("data", f"is not JSON: {error}") from None  # by the one level that the event is around it
+    # Two things that orjson lets pass and a database or a reader would stumble over. Both are rare: look only on suspicion.
+    private_body = _dumps("metadata", private) if private else b""
+    nulls = body.count(b"null") + private_body.count(b"null")
+    if nulls > list(links.values()).count(None) or b"\\u0000" in body or b"\\u0000" in private_body:
+        _check(event)
     if len(body) > limit:
         field = "data" if len(_dumps("data", event.data)) * 2 > len(body) else "metadata"
         raise InvalidEvent(field, f"too large: the event has {len(body)} bytes as JSON, {limit} are allowed")
-    return body.decode(), _dumps("metadata", private).decode() if private else ""
+    return body.decode(), private_body.decode()
 
 
 def decode(body: str, private: str = "") -> UnifiedEvent:
@@ -68,17 +72,21 @@ def decode(body: str, private: str = "") -> UnifiedEvent:
     return replace(event, metadata=event.metadata | orjson.loads(private)) if private else event
 
 
+def _check(event: UnifiedEvent) -> None:
+    """Raises InvalidEvent, naming the field, for what can't be stored as JSON."""
+    for field, value in (("data", event.data), ("metadata", event.metadata)):
+        encoded = _dumps(field, value)
+        if b"null" in encoded and _holds_nan(value):
+            raise InvalidEvent(field, "is not JSON: NaN and infinity have no JSON form")
+        if b"\\u0000" in encoded and "\0" in _all_text(value):
+            raise InvalidEvent(field, "holds the character NUL, which databases can't store")
+
+
 def _dumps(field: str, value: dict[str, Any]) -> bytes:
     try:
-        encoded = orjson.dumps(value, default=_as_text)
+        return orjson.dumps(value, default=_as_text)
     except TypeError as error:
         raise InvalidEvent(field, f"is not JSON: {error}") from None
-    # Two things that orjson lets pass and a database or a reader would stumble over. Both are rare: look only on suspicion.
-    if b"null" in encoded and _holds_nan(value):
-        raise InvalidEvent(field, "is not JSON: NaN and infinity have no JSON form")
-    if b"\\u0000" in encoded and "\0" in _all_text(value):
-        raise InvalidEvent(field, "holds the character NUL, which databases can't store")
-    return encoded
 
 
 def _as_text(value: Any) -> str:

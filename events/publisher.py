@@ -43,10 +43,12 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class Ticket:
-    """Records that were handed in together, and the future that tells whether they are stored."""
+    """Records that were handed in together, and the future that tells whether they are stored. `stored` says it too, to an event loop
+    whose future was cancelled."""
 
     records: Sequence[Record]
     future: asyncio.Future[bool] | concurrent.futures.Future[bool]
+    stored: bool | None = None
 
 
 class Publisher:
@@ -278,18 +280,19 @@ def _published(record: Record) -> Published:
 
 def _resolve(tickets: Sequence[Ticket], stored: bool) -> None:
     """Tell the callers; those in one event loop together, because waking a loop costs more than the rest."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[bool]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[Ticket]] = {}
     for ticket in tickets:
         if isinstance(ticket.future, asyncio.Future):
-            by_loop.setdefault(ticket.future.get_loop(), []).append(ticket.future)
+            by_loop.setdefault(ticket.future.get_loop(), []).append(ticket)
         elif not ticket.future.done():
             ticket.future.set_result(stored)
-    for loop, futures in by_loop.items():
+    for loop, waiting in by_loop.items():
         if not loop.is_closed():
-            loop.call_soon_threadsafe(_resolve_in_loop, futures, stored)
+            loop.call_soon_threadsafe(_resolve_in_loop, waiting, stored)
 
 
-def _resolve_in_loop(futures: Sequence[asyncio.Future[bool]], stored: bool) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(stored)
+def _resolve_in_loop(tickets: Sequence[Ticket], stored: bool) -> None:
+    for ticket in tickets:
+        ticket.stored = stored
+        if not ticket.future.done():
+            ticket.future.set_result(stored)

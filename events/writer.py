@@ -137,20 +137,23 @@ class Writer:
 
     async def _submit(self, records: Sequence[Record], committed: Callable[[], Awaitable[None]]) -> bool:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[bool] = loop.create_future()
-        if not self.publisher.submit(Ticket(records, future)):
+        written: asyncio.Future[bool] = loop.create_future()
+        ticket = Ticket(records, written)
+        if not self.publisher.submit(ticket):
             return False
-        timer = loop.call_later(settings().WRITE_TIMEOUT, _give_up, future)
+        timer = loop.call_later(settings().WRITE_TIMEOUT, _give_up, written)
         try:
-            return await asyncio.shield(future)
+            return await written
         except asyncio.CancelledError:  # the caller goes; the event is stored all the same, so its handlers are called
-            task = loop.create_task(_finish(future, committed))
+            ticket.future = written = loop.create_future()
+            if ticket.stored is not None:  # meanwhile
+                written.set_result(ticket.stored)
+            task = loop.create_task(_finish(written, committed))
             self._finishing.add(task)
             task.add_done_callback(self._finishing.discard)
             raise
         finally:
-            if future.done():
-                timer.cancel()
+            timer.cancel()
 
     def _store(self, records: Sequence[Record]) -> None:
         journal.insert(records)

@@ -179,3 +179,8 @@ def test_private_metadata_stays_out_of_the_body_unless_it_is_for_staff() -> None
     body, private = encode(event, LIMIT, keep_private=True)
     assert json.loads(body)["metadata"] == event.metadata
     assert private == ""
+
+
+@pytest.mark.parametrize("value", ["a\0b", math.nan, object()])
+def test_what_cannot_be_stored_is_found_in_metadata_for_staff_only_too(value: Any) -> None:
+    assert refused(metadata={"user_agent": value}).field == "metadata"
