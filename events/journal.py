@@ -60,16 +60,19 @@ def record_of(event: UnifiedEvent) -> Record:
 
 
 def insert(records: Iterable[Record]) -> None:
-    """Write rows as they are: with their positions, or without one, into the outbox."""
+    """Write rows as they are: with their positions, or without one, into the outbox. Raises DatabaseError."""
     connection = connections[settings().DATABASE]
     adapt = connection.ops.adapt_datetimefield_value
+    rows = [(*r[:8], adapt(r.timestamp), *r[9:]) for r in records]
     names = ", ".join(f'"{name}"' for name in COLUMNS)
-    places = ", ".join(["%s"] * len(COLUMNS))
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            f'INSERT INTO "{JournalEntry._meta.db_table}" ({names}) VALUES ({places})',
-            [(*r[:8], adapt(r.timestamp), *r[9:]) for r in records],
-        )
+    into = f'"{JournalEntry._meta.db_table}" ({names})'
+    with connection.cursor() as cursor, connection.wrap_database_errors:
+        if copy := getattr(cursor, "copy", None):  # psycopg 3's, which takes a quarter of the time that INSERT takes
+            with copy(f"COPY {into} FROM STDIN") as copying:
+                for row in rows:
+                    copying.write_row(row)
+        else:
+            cursor.executemany(f"INSERT INTO {into} VALUES ({', '.join(['%s'] * len(COLUMNS))})", rows)
 
 
 def reserve(number: int) -> tuple[Head, bool]:

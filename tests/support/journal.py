@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
@@ -29,3 +30,8 @@ def published(event_type: str, data: dict[str, Any] | None = None, **fields: Any
 def forget() -> None:
     """Empty the journal: what making the accounts of a test told is not what the test is about."""
     JournalEntry.objects.all().delete()
+
+
+def inserts(queries: Iterable[dict[str, str]]) -> list[str]:
+    """Those of the captured statements that write rows: PostgreSQL's way for many is COPY."""
+    return [query["sql"] for query in queries if "INSERT INTO" in query["sql"] or query["sql"].startswith("COPY ")]
