@@ -13,6 +13,7 @@ from tests.bench.servers import Load, Program, Round, Server, play
 
 CLIENTS = 500
 BURST = 1_000
+PAUSE_MS = 10
 MEASURED_IN_BURSTS = ("bare app", "bare app, WebSocket", "ours", "ours, WebSocket")
 
 
@@ -24,6 +25,7 @@ class Entry:
     load: Load
     events: int
     rounds: list[Round] = field(default_factory=list)
+    paced: list[Round] = field(default_factory=list)
     bursts: list[Round] = field(default_factory=list)
     gap_ms: int = 0
     missing: int = 0
@@ -32,6 +34,11 @@ class Entry:
     def us(self) -> float:
         """Microseconds of CPU a delivery, the median of the rounds."""
         return middle(r.us for r in self.rounds) if self.rounds else math.nan
+
+    @property
+    def paced_us(self) -> float:
+        """The same with a pause after each event."""
+        return middle(r.us for r in self.paced)
 
     @property
     def burst_us(self) -> float:
@@ -49,7 +56,7 @@ def run(contestants: Contestants, quick: bool) -> Iterator[Row]:
     programs: tuple[Program, ...] = ("uvicorn", "granian") if quick else ("uvicorn", "granian", "daphne")
     for program in programs:
         with entries(contestants, program) as running:
-            measure(running, rounds=2 if quick else 4, bursts=1 if quick else 2)
+            measure(running, rounds=2 if quick else 4, bursts=1 if quick else 2, paced=program == "granian")
             yield from rows(program, {entry.name: entry for entry in running})
 
 
@@ -81,12 +88,12 @@ def entries(contestants: Contestants, program: Program) -> Iterator[list[Entry]]
                 say(f"  {program}: {name}")
                 load = stack.enter_context(Load(stack.enter_context(server), CLIENTS))
                 # Granian's WebSocket takes nothing at once: without a pause the server would be offered ten times what it can do.
-                gap_ms = 10 if program == "granian" and "WebSocket" in name else 0
+                gap_ms = PAUSE_MS if program == "granian" and "WebSocket" in name else 0
                 running.append(Entry(name, load, events, gap_ms=gap_ms))
         yield running
 
 
-def measure(running: list[Entry], rounds: int, bursts: int) -> None:
+def measure(running: list[Entry], rounds: int, bursts: int, paced: bool) -> None:
     """Rounds in turn: what disturbs the machine for a while then disturbs them all. The first one is not counted."""
     for number in range(rounds + 1):
         for entry in running:
@@ -95,6 +102,8 @@ def measure(running: list[Entry], rounds: int, bursts: int) -> None:
             result = play_events(entry, 10 if number == 0 else entry.events, gap_ms=entry.gap_ms)
             if number and not result.missing:
                 entry.rounds.append(result)
+            if number and paced and not entry.gap_ms:
+                entry.paced.append(play_events(entry, 100, gap_ms=PAUSE_MS))
     for _ in range(bursts):
         for entry in running:
             if entry.name in MEASURED_IN_BURSTS and not entry.missing:
@@ -114,6 +123,11 @@ def rows(program: Program, by_name: dict[str, Entry]) -> Iterator[Row]:
     """The rows of one server program."""
     floor, floor_websocket, ours, websocket = (by_name[name] for name in MEASURED_IN_BURSTS)
     title = f"CPU a delivery, {program.title()}"
+    if ours.paced:
+        for name in ("bare app", "nchan"):
+            if name in by_name:
+                limit = Bar(1.3, "≤ 1.3") if name == "bare app" else Bar(1.0, "≤ 1")
+                yield compare(f"{title}, {PAUSE_MS} ms between events", ours.paced_us, name, by_name[name].paced_us, "µs", limit)
     bar = Bar(1.3, "≤ 1.3") if program != "daphne" else None
     yield compare(title, ours.us, "bare app", floor.us, "µs", bar)
     bars = {"django-eventstream": Bar(0.25, "≤ 0.25"), "nchan": Bar(1.0, "≤ 1")}
