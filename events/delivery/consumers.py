@@ -60,25 +60,28 @@ class StreamConsumer(AsyncConsumer):
     """What both have in common. The hub writes past the consumer, which only waits for the end of the connection."""
 
     parameters: ClassVar[frozenset[str]] = frozenset({"types", "categories", "min_priority", "cursor"})
-    channel_layer_alias = None  # a stream needs no channel of its own: the hub listens for all
     client: Client | None = None
     hub: Hub
     _joining: asyncio.Task[None] | None = None
     _connection: DaphneConnection | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """As Channels does it, without what a stream does not need: a channel of its own (the hub listens for all), a task that waits
+        for several sources, a look at the connections of Django's shared thread, where others' work may be waiting."""
+        self.scope = scope
         self._connection = connection_of(send)
+        self.base_send = self._connection.send if self._connection else send
         try:
-            await super().__call__(scope, receive, self._connection.send if self._connection else send)
+            while True:
+                message = await receive()
+                await getattr(self, get_handler_name(message))(message)
+        except StopConsumer:
+            pass
         except asyncio.CancelledError:
             if self.client is None or not self.client.closed:
                 raise  # the server ends us, not the hub
         finally:
             self._leave()
-
-    async def dispatch(self, message: dict[str, Any]) -> None:
-        """As Channels does it, without its look at the connections of Django's shared thread, where others' work may be waiting."""
-        await getattr(self, get_handler_name(message))(message)
 
     def _join(self, client: Client) -> None:
         """Let the client catch up and go live, while the consumer listens for the end of the connection."""

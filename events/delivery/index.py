@@ -32,8 +32,9 @@ class ClientIndex:
         self._clients[client] = None
         key = (client.filter, client.wire.key)
         for audience in client.audiences:
-            groups = self._groups.setdefault(audience, {})
-            groups.setdefault(key, Group(client.filter, client.wire)).clients[client] = None
+            group = self._groups.setdefault(audience, {}).setdefault(key, Group(client.filter, client.wire))
+            group.clients[client] = None
+            client.filter, client.wire = group.filter, group.wire  # thousands share what they have alike
 
     def discard(self, client: Client) -> None:
         """A client is gone; harmless if it never was here."""
