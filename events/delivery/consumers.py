@@ -151,6 +151,13 @@ class StreamConsumer(AsyncConsumer):
         """The query's parameters; of one that is there several times, the values with commas between."""
         return {name: ",".join(values) for name, values in parse_qs(self.scope["query_string"].decode("latin-1"), True).items()}
 
+    def _flag(self, name: str) -> bool:
+        """Whether a parameter is 1. Raises Refusal for anything but 0 and 1."""
+        value = self._query().get(name, "0")
+        if value not in ("0", "1"):
+            raise Refusal(400, 4400, "invalid", f"{name}: must be 0 or 1", name)
+        return value == "1"
+
     def _leave(self) -> None:
         if self._joining is not None:
             self._joining.cancel()
@@ -170,7 +177,7 @@ class SseConsumer(StreamConsumer):
         try:
             if self.scope["method"] != "GET":
                 raise Refusal(405, 0, "method", "Only GET opens a stream.")
-            client = await self._open(self._wire(self._query()))
+            client = await self._open(SseWire(named=self._flag("named")))
         except Refusal as refusal:
             await self._refuse(refusal)
             raise StopConsumer from None
@@ -179,12 +186,6 @@ class SseConsumer(StreamConsumer):
 
     async def http_disconnect(self, message: dict[str, Any]) -> None:
         raise StopConsumer
-
-    def _wire(self, query: dict[str, str]) -> SseWire:
-        named = query.get("named", "0")
-        if named not in ("0", "1"):
-            raise Refusal(400, 4400, "invalid", "named: must be 0 or 1", "named")
-        return SseWire(named == "1")
 
     async def _refuse(self, refusal: Refusal) -> None:
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
@@ -199,10 +200,12 @@ class SseConsumer(StreamConsumer):
 class WebSocketConsumer(StreamConsumer):
     """`/ws/events/`. Accepts before it refuses: a browser's script is told a close code, but not an HTTP status."""
 
+    parameters = StreamConsumer.parameters | {"batch"}
+
     async def websocket_connect(self, message: dict[str, Any]) -> None:
         await self.send({"type": "websocket.accept"})
         try:
-            client = await self._open(WebSocketWire())
+            client = await self._open(WebSocketWire(batched=self._flag("batch")))
         except Refusal as refusal:
             self._leave()
             await self._refuse(refusal)

@@ -5,7 +5,7 @@ Messages for a batch are made once for each wire format and shared by all client
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Protocol
 
 import orjson
@@ -44,17 +44,7 @@ class SseWire:
         self.key = "sse-named" if named else "sse"
 
     def events(self, epoch: str, events: Sequence[Published]) -> list[Message]:
-        messages, frames, size = [], [], 0
-        for event in events:
-            frame = self._frame(epoch, event)
-            frames.append(frame)
-            size += len(frame)
-            if size >= PIECE:
-                messages.append(_body("".join(frames)))
-                frames, size = [], 0
-        if frames:
-            messages.append(_body("".join(frames)))
-        return messages
+        return [_body("".join(piece)) for piece in _pieces(self._frame(epoch, event) for event in events)]
 
     def opened(self, outcome: str, cursor: Cursor, heartbeat: float) -> list[Message]:
         greeting = {"stream": "open", "outcome": outcome, "cursor": str(cursor), "heartbeat": heartbeat}
@@ -73,9 +63,8 @@ class SseWire:
 
 
 class WebSocketWire:
-    """WebSocket: a message an event."""
+    """WebSocket: a message an event. `batched` sends several that are there at once as one message, a list of them."""
 
-    key = "websocket"
     # Of the range for applications: Daphne closes with no code of the protocol's own but 1000.
     close_codes: ClassVar[dict[str, int]] = {
         "connection_expired": 4001,
@@ -86,8 +75,15 @@ class WebSocketWire:
         "signed_out": 4401,
     }
 
+    def __init__(self, batched: bool = False) -> None:
+        self.batched = batched
+        self.key = "websocket-batched" if batched else "websocket"
+
     def events(self, epoch: str, events: Sequence[Published]) -> list[Message]:
-        return [_text(self._frame(epoch, event)) for event in events]
+        frames = [self._frame(epoch, event) for event in events]
+        if not self.batched:
+            return [_text(frame) for frame in frames]
+        return [_text(piece[0] if len(piece) == 1 else f"[{','.join(piece)}]") for piece in _pieces(frames)]
 
     def opened(self, outcome: str, cursor: Cursor, heartbeat: float) -> list[Message]:
         return [_json({"stream": "open", "outcome": outcome, "cursor": str(cursor), "heartbeat": heartbeat})]
@@ -101,6 +97,19 @@ class WebSocketWire:
 
     def _frame(self, epoch: str, event: Published) -> str:
         return f'{event.body[:-1]},"cursor":"{epoch}:{event.position}"}}' if event.position else event.body
+
+
+def _pieces(frames: Iterable[str]) -> Iterator[list[str]]:
+    """The frames, as many together as come to `PIECE` characters."""
+    piece, size = [], 0
+    for frame in frames:
+        piece.append(frame)
+        size += len(frame)
+        if size >= PIECE:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 def _control(values: dict[str, Any]) -> str:

@@ -83,16 +83,19 @@ async function refusalOf(response) {
  * @returns {AsyncGenerator<Frame>}
  */
 export async function* webSocketFrames({ url, WebSocket = globalThis.WebSocket, signal, alive }) {
-  const socket = new WebSocket(url.href.replace(/^http/, 'ws'));
+  const address = new URL(url.href.replace(/^http/, 'ws'));
+  address.searchParams.set('batch', '1');
+  const socket = new WebSocket(address.href);
   const inbox = inboxOf(socket, signal, alive);
   let refusal = {};
   try {
     for (;;) {
       const { data, close } = await inbox.next();
       if (close) throw closeOf(close, refusal);
-      const frame = frameOfMessage(data);
-      if (frame.control?.stream === 'refused') refusal = frame.control;
-      else yield frame;
+      for (const frame of framesOfMessage(data)) {
+        if (frame.control?.stream === 'refused') refusal = frame.control;
+        else yield frame;
+      }
     }
   } finally {
     socket.onmessage = null;
@@ -125,10 +128,15 @@ function inboxOf(socket, signal, alive) {
   };
 }
 
-function frameOfMessage(text) {
+/** A message holds one frame, or a list of events that were there at once. */
+function framesOfMessage(text) {
   const frame = readFrame(text, null, false);
-  if (!frame.event) return frame;
-  const { cursor = null, ...value } = frame.event;
+  return frame.event ? [frame.event].flat().map(frameOfValue) : [frame];
+}
+
+function frameOfValue(object) {
+  if (!isObject(object)) return { malformed: new TypeError(`An event must be an object: ${object}`), cursor: null };
+  const { cursor = null, ...value } = object;
   if ('stream' in value && !('id' in value)) return { control: { ...value, cursor }, cursor: null };
   return { event: value, cursor };
 }
@@ -159,9 +167,13 @@ function isFinal(status) {
 function readFrame(text, cursor, isControl) {
   try {
     const value = JSON.parse(text);
-    if (typeof value !== 'object' || value === null) throw new TypeError(`A frame must be an object: ${text}`);
+    if (!isObject(value)) throw new TypeError(`A frame must be an object: ${text}`);
     return isControl ? { control: value, cursor: null } : { event: value, cursor };
   } catch (error) {
     return { malformed: error, cursor };
   }
+}
+
+function isObject(value) {
+  return typeof value === 'object' && value !== null;
 }

@@ -84,7 +84,7 @@ class Contestants:
     def ours(self, program: Program, *, websocket: bool = False, env: dict[str, str] | None = None) -> Server:
         """The project, with clients that are signed in."""
         env = env or self.environment()
-        path = "/ws/events/" if websocket else "/events/stream"
+        path = "/ws/events/?batch=1" if websocket else "/events/stream"  # as the browser's client asks for it
         headers = (*(WEBSOCKET if websocket else ("Accept: text/event-stream",)), self.signed_in("alice", env))
         return asgi_server(sys.executable, program, "tests.bench.ours:application", env, path=path, headers=headers)
 

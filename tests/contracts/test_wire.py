@@ -286,6 +286,25 @@ async def test_sse_frames_are_unnamed_unless_names_are_asked_for(server: Server)
         assert (answer.status_code, answer.json()["field"]) == (400, "named")
 
 
+async def test_websocket_messages_hold_one_event_unless_batches_are_asked_for(server: Server) -> None:
+    async with server.websocket("alice") as stream:
+        cursor = stream.opened["cursor"]
+    for number in range(20):
+        server.emit("document.uploaded", {"number": number})
+    async with server.websocket("alice", cursor=cursor) as single, server.websocket("alice", cursor=cursor, batch=1) as batched:
+        for stream, beside in ((single, 0), (batched, 19)):
+            frames = [await stream.next_of("event") for _ in range(20)]
+            assert [frame.data["data"]["number"] for frame in frames] == list(range(20))
+            assert {frame.beside for frame in frames} == {beside}
+            assert len({frame.cursor for frame in frames}) == 20
+        server.emit("document.uploaded")
+        assert (await batched.next_of("event")).beside == 0
+    with pytest.raises(Refused) as refused:
+        async with server.websocket("alice", batch="yes"):
+            pass
+    assert (refused.value.status, refused.value.body["field"]) == (4400, "batch")
+
+
 def test_the_greeting_is_one_named_event_without_id_followed_by_the_cursor(server: Server) -> None:
     with httpx.stream(
         "GET", f"{server.url}/events/stream", cookies={"sessionid": server.accounts["alice"].session}, trust_env=False

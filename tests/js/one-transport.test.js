@@ -283,3 +283,19 @@ test('a socket that is refused before the handshake is tried again', async (t) =
   stream.connect();
   assert.equal((await reach(states, 'reconnecting')).reason, 'network');
 });
+
+test('a message that holds a list gives its events one after the other, and asks for lists', async (t) => {
+  catchErrors(t);
+  const { server, stream } = await startPair(t, { transport: 'websocket' });
+  const events = new Queue();
+  stream.onAny(events.push);
+  stream.connect();
+  const connection = await server.nextOpened();
+  assert.equal(connection.query.get('batch'), '1');
+  const [first, second] = [eventOf(), eventOf()];
+  connection.write(JSON.stringify([{ ...first, cursor: 'epoch:11' }, null, { ...second, cursor: 'epoch:12' }]));
+  assert.equal((await events.next()).id, first.id);
+  assert.equal((await events.next()).id, second.id);
+  assert.equal(stream.cursor, 'epoch:12');
+  assert.equal(stream.getConnectionStats().malformed, 1);
+});

@@ -7,7 +7,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import httpx
@@ -42,12 +42,13 @@ class StreamEnded(Exception):
 
 @dataclass(frozen=True)
 class Frame:
-    """One thing that came: an event, a control frame, a heartbeat, or a mere move of the cursor."""
+    """One thing that came: an event, a control frame, a heartbeat, or a mere move of the cursor. `beside` others in one message."""
 
     kind: Kind
     data: dict[str, Any] = field(default_factory=dict)
     cursor: str | None = None
     name: str | None = None
+    beside: int = 0
 
 
 class Stream:
@@ -206,11 +207,13 @@ def sse_frame(block: list[tuple[str, str]]) -> Frame:
 
 
 async def read_websocket(stream: Stream, socket: ClientConnection) -> None:
-    """Hand the stream a frame for each message of the socket."""
+    """Hand the stream a frame for each message of the socket; for a list, one for each of its events."""
     try:
         async for message in socket:
-            data = json.loads(message)
-            stream._received(websocket_frame(data))
+            value = json.loads(message)
+            together = value if isinstance(value, list) else [value]
+            for data in together:
+                stream._received(replace(websocket_frame(data), beside=len(together) - 1))
     except ConnectionClosed:
         pass
     stream._received(StreamEnded(socket.close_code))
