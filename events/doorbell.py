@@ -43,6 +43,7 @@ class Doorbell:
         self._waiting: queue.Queue[Batch | None] = queue.Queue(MAX_WAITING)
         self._thread: threading.Thread | None = None
         self._silent_until = 0.0
+        self._is_broken = False
 
     def ring(self, batch: Batch) -> None:
         """Send the batch to the other processes, soon. Returns at once; drops it while the channel layer is in trouble."""
@@ -77,7 +78,12 @@ class Doorbell:
         try:
             async with asyncio.timeout(SEND_TIMEOUT):
                 await layer.group_send(GROUP, batch.to_message())
+            if self._is_broken:
+                self._is_broken = False
+                logger.warning("The doorbell rings again.")
         except (OSError, TimeoutError, RedisError, ChannelFull) as error:
             self._silent_until = time.monotonic() + PAUSE_AFTER_ERROR
             stats.count("doorbell_errors")
-            logger.warning("The doorbell did not ring (%s: %s). Hubs read the journal instead.", type(error).__name__, error)
+            if not self._is_broken:  # once an outage
+                self._is_broken = True
+                logger.warning("The doorbell does not ring (%s: %s). Hubs read the journal instead.", type(error).__name__, error)

@@ -10,19 +10,16 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
-
-from redis.exceptions import RedisError
 
 from events import journal
 from events.batch import PROCESS, Batch, Published
 from events.conf import settings
 from events.cursor import Cursor
 from events.delivery.history import History, read_end
+from events.delivery.listening import Listener
 from events.delivery.threads import DatabaseThreads
-from events.doorbell import GROUP, shared_layer
 from events.manager import unified_event_manager
 from events.stats import stats
 
@@ -48,6 +45,7 @@ class Feed:
         self._behind = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._reader = DatabaseThreads("events-feed", 1, keep=True)
+        self._listener = Listener(self._hear, self._behind.set)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -61,7 +59,7 @@ class Feed:
         self.epoch, self.position = head.epoch, head.position
         self._history.begin(last)
         unified_event_manager.writer.publisher.listen(self._from_publisher)
-        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._listen())]
+        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._listener.listen())]
 
     def stop(self) -> None:
         """Deliver no more."""
@@ -145,25 +143,6 @@ class Feed:
             self.epoch, self.position = head.epoch, head.position
             self._history.begin(last)
             self._begun_anew()
-
-    async def _listen(self) -> None:
-        """Hear the doorbells of other processes."""
-        while (layer := shared_layer()) is not None:
-            channel = None
-            try:
-                channel = await layer.new_channel()
-                await layer.group_add(GROUP, channel)
-                self._behind.set()  # what rang while nobody listened
-                while True:
-                    self._hear(await layer.receive(channel))
-            except Exception:  # Redis gone: log, count, listen again
-                stats.count("hub_errors")
-                logger.exception("The hub does not hear the doorbell; it reads the journal each %s s", settings().POLL_INTERVAL)
-                await asyncio.sleep(settings().POLL_INTERVAL)
-            finally:
-                if channel is not None:
-                    with suppress(OSError, RedisError):
-                        await layer.group_discard(GROUP, channel)
 
     def _hear(self, message: dict[str, Any]) -> None:
         try:
