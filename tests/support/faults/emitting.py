@@ -131,10 +131,11 @@ def burst(number: int) -> list[str]:
 def journal() -> dict[str, Any]:
     """The journal as it is: its head, its rows in order (position, id, type, audience), and how many wait in the outbox."""
     connection.close_if_unusable_or_obsolete()
+    waiting = JournalEntry.objects.filter(position=None).count()  # first: what gets its position after it is among the rows
     head = JournalHead.objects.values_list("epoch", "position", "pruned").first() or ("", 0, 0)
     rows: Iterable[tuple[Any, ...]] = (
         JournalEntry.objects.filter(position__isnull=False)
         .order_by("position")
         .values_list("position", "event_id", "event_type", "audience")
     )
-    return {"head": list(head), "rows": list(rows), "waiting": JournalEntry.objects.filter(position=None).count()}
+    return {"head": list(head), "rows": list(rows), "waiting": waiting}
