@@ -8,13 +8,16 @@ from collections.abc import Awaitable, Callable
 from statistics import median
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.utils.timezone import now
 
-from events import UnifiedEvent, emit_realtime_event
+from events import UnifiedEvent, aemit, emit, emit_realtime_event
 from events.encoding import encode
+from events.journal import read_head
 from events.models import JournalEntry
 from events.router import EventRouter
 from events.types import create_realtime_event
+from tests.support.seed import new_session
 
 DATA = {"document_id": "123", "pad": "x" * 60}
 # Positions that the journal does not reach, so that what stands beside it is no part of it.
@@ -68,6 +71,38 @@ async def timed(work: Callable[[int], Awaitable[Any]], turn: int) -> float:
     started = time.perf_counter()
     await work(turn)
     return time.perf_counter() - started
+
+
+def emit_times(number: int) -> list[float]:
+    """Milliseconds of each of so many `emit`, with pauses between. Raises RuntimeError if an event was not stored."""
+    return [timed_emit() for _ in range(number)]
+
+
+def timed_emit() -> float:
+    """Milliseconds of an `emit`, after a pause."""
+    time.sleep(0.005)
+    started = time.perf_counter()
+    if not emit("bench.event", DATA):
+        raise RuntimeError("an event was not stored")
+    return (time.perf_counter() - started) * 1000
+
+
+async def aemit_times(number: int) -> list[float]:
+    """As `emit_times`, of `await aemit`."""
+    return [await timed(lambda _: aemit("bench.event", DATA), n) * 1000 for n in range(number)]
+
+
+def cursor() -> str:
+    """Where the journal ends."""
+    head = read_head()
+    return f"{head.epoch}:{head.position}"
+
+
+def sessions(number: int) -> list[str]:
+    """Sessions of so many new users."""
+    model = get_user_model()
+    users = model.objects.bulk_create(model(username=f"user-{n}") for n in range(number))
+    return [new_session(str(user.pk)) for user in users]
 
 
 def routing(number: int) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 from tests.bench.contestants import Contestants
@@ -22,6 +23,9 @@ def run(contestants: Contestants, quick: bool) -> Iterator[Row]:
     for program in programs:
         for database in contestants.databases:
             yield in_one_process(contestants, program, database)
+    for trouble, listening in (("refuses", False), ("answers nothing", True)):
+        for database in contestants.databases:
+            yield from without_redis(contestants, database, trouble, listening, number=100 if quick else 400)
     if contestants.redis_url:
         yield through_redis(contestants, "uvicorn", contestants.databases[-1])
 
@@ -57,6 +61,22 @@ def through_redis(contestants: Contestants, program: Program, database: str) -> 
         ms = emit_to_frame(load, emitter)
     what = f"emit → frame on a socket, p50, through Redis, {program.title()}, {NAMES[database]}"
     return Row(what, f"{ms:.2f} ms", bar=Bar(20, "< 20 ms"), value=ms)
+
+
+def without_redis(contestants: Contestants, database: str, trouble: str, listening: bool, number: int) -> Iterator[Row]:
+    """A process that emits while Redis takes no connections, or takes them and never answers."""
+    say(f"  emit while Redis {trouble}, {database}")
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+        if listening:
+            there.listen(100)
+        url = f"redis://127.0.0.1:{there.getsockname()[1]}/0"
+        with contestants.process(contestants.environment(database) | {"REDIS_URL": url}) as process:
+            for name, function in (("emit", "emit_times"), ("await aemit", "aemit_times")):
+                rounds = [sorted(process.call(f"tests.bench.emitters.{function}", number)) for _ in range(3)]
+                longest, p99 = middle(r[-1] for r in rounds), middle(r[int(number * 0.99)] for r in rounds)
+                what = f"{name} while Redis {trouble}, the longest of {number}, {NAMES[database]}"
+                yield Row(what, f"{longest:.1f} ms, p99 {p99:.1f} ms", bar=Bar(50, "≤ 50 ms"), value=longest)
 
 
 def emit_to_frame(load: Load, emitter: Server) -> float:
