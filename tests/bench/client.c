@@ -1,11 +1,12 @@
 /* The load generator: holds N streams open, SSE or WebSocket, and counts the events that arrive on them.
  *
- * client HOST PORT PATH N SECONDS [REQUEST HEADER]...
+ * client HOST PORT PATH N SECONDS AT_ONCE [REQUEST HEADER]...
  *
  * An event is found by its marker "t":<unix ns>, which every payload has once and which says when it was emitted; so the
  * same program measures every server. It prints READY once each stream has got a byte after the response's header. Then each
  * line "DELIVERIES SECONDS" on stdin is a round: it answers GO, counts, and prints what it saw in one line. It ends with stdin,
- * and in any case after SECONDS.
+ * and in any case after SECONDS. AT_ONCE streams at most are being opened at the same time; one that is refused for now (503) is opened
+ * again when the response says (Retry-After). @FILE in place of a header: the clients take its lines in turn, one each.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -21,12 +22,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { AT_ONCE = 100 }; /* streams that are being opened at the same time: fewer than a server's backlog */
 static const char MARK[] = "\"t\":", HEADER_END[] = "\r\n\r\n";
 
 typedef struct {
     int fd, started, header_matched, header_done, ready, mark_matched;
-    unsigned long long stamp;
+    unsigned long long stamp, again; /* when it is to be opened again, 0 while it need not be */
 } stream;
 
 static struct {
@@ -34,7 +34,10 @@ static struct {
     unsigned *latencies; /* microseconds */
     unsigned long long first_stamp, last_seen, deadline;
 } round_;
-static long ready, closed;
+static long ready, closed, refused;
+enum { MOST_LINES = 4096 };
+static char request_[4096], line_[MOST_LINES][256];
+static long lines_;
 
 static unsigned long long now_ns(void) {
     struct timespec t;
@@ -52,14 +55,31 @@ static void fail(const char *what) {
     exit(1);
 }
 
-static void open_stream(stream *s, int poll, struct sockaddr_in *address, const char *request, size_t length) {
+/* The request of a client: what all say, and its own line. */
+static void ask(int fd, long number) {
+    char text[4608];
+    int length = snprintf(text, sizeof text, "%s%s%s\r\n", request_, lines_ ? line_[number % lines_] : "", lines_ ? "\r\n" : "");
+    if (write(fd, text, length) != length) fail("write");
+}
+
+static void read_lines(const char *path) {
+    FILE *file = fopen(path, "r");
+    if (!file) fail(path);
+    while (lines_ < MOST_LINES && fgets(line_[lines_], sizeof line_[0], file)) {
+        line_[lines_][strcspn(line_[lines_], "\r\n")] = 0;
+        lines_++;
+    }
+    fclose(file);
+}
+
+static void open_stream(stream *s, int poll, struct sockaddr_in *address, long number) {
     int one = 1;
     s->fd = socket(AF_INET, SOCK_STREAM, 0);
     if (s->fd < 0) fail("socket");
     for (int tries = 0; connect(s->fd, (void *)address, sizeof *address) < 0; usleep(20000))
         if (++tries > 100) fail("connect");
     setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (write(s->fd, request, length) != (ssize_t)length) fail("write");
+    ask(s->fd, number);
     fcntl(s->fd, F_SETFL, O_NONBLOCK);
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = s};
     epoll_ctl(poll, EPOLL_CTL_ADD, s->fd, &e);
@@ -74,6 +94,12 @@ static void count(stream *s, unsigned long long seen_at) {
 
 static void take(stream *s, const char *bytes, ssize_t length) {
     ssize_t i = 0;
+    if (!s->started && length > 12 && !memcmp(bytes + 9, "503", 3)) {
+        const char *after = memmem(bytes, length, "retry-after:", 12);
+        s->again = now_ns() + (unsigned long long)(after ? atoi(after + 12) : 1) * 1000000000ull;
+        refused++;
+        return;
+    }
     if (!s->started++ && !(length > 12 && (!memcmp(bytes + 9, "200", 3) || !memcmp(bytes + 9, "101", 3)))) {
         fprintf(stderr, "refused: %.*s\n", (int)length, bytes);
         exit(1);
@@ -106,6 +132,10 @@ static void read_stream(stream *s) {
     for (;;) {
         ssize_t length = read(s->fd, buffer, sizeof buffer);
         if (length > 0) take(s, buffer, length);
+        if (s->again) {
+            close(s->fd);
+            return;
+        }
         if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR)) {
             close(s->fd);
             closed++;
@@ -138,13 +168,15 @@ static void end_round(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 6) return 2;
-    long n = atol(argv[4]), opened = 0;
+    if (argc < 7) return 2;
+    long n = atol(argv[4]), at_once = atol(argv[6]), opened = 0;
     int announced = 0, poll = epoll_create1(0);
-    char request[4096], line[128];
-    size_t length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s:%s\r\n", argv[3], argv[1], argv[2]);
-    for (int i = 6; i < argc; i++) length += snprintf(request + length, sizeof request - length, "%s\r\n", argv[i]);
-    length += snprintf(request + length, sizeof request - length, "\r\n");
+    char line[128];
+    size_t length = snprintf(request_, sizeof request_, "GET %s HTTP/1.1\r\nHost: %s:%s\r\n", argv[3], argv[1], argv[2]);
+    for (int i = 7; i < argc; i++) {
+        if (argv[i][0] == '@') read_lines(argv[i] + 1);
+        else length += snprintf(request_ + length, sizeof request_ - length, "%s\r\n", argv[i]);
+    }
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
@@ -157,8 +189,14 @@ int main(int argc, char **argv) {
     struct epoll_event events[512], input = {.events = EPOLLIN, .data.ptr = NULL};
     epoll_ctl(poll, EPOLL_CTL_ADD, 0, &input);
     for (;;) {
-        for (; opened < n && opened - ready < AT_ONCE; opened++)
-            open_stream(&streams[opened], poll, &address, request, length);
+        for (; opened < n && opened - ready < at_once; opened++)
+            open_stream(&streams[opened], poll, &address, opened);
+        for (long i = 0; refused && i < opened; i++)
+            if (streams[i].again && now_ns() > streams[i].again) {
+                streams[i] = (stream){0};
+                refused--;
+                open_stream(&streams[i], poll, &address, i);
+            }
         int got = epoll_wait(poll, events, 512, 100);
         for (int i = 0; i < got; i++) {
             if (events[i].data.ptr) {

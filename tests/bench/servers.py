@@ -62,6 +62,8 @@ START_TIMEOUT = 30.0
 STOP_TIMEOUT = 5.0
 # The longest that a client process may live, whatever becomes of us.
 LOAD_LIFETIME = 600
+# Streams that are being opened at the same time: fewer than a server's backlog.
+AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -159,13 +161,16 @@ def asgi_server(python: str | Path, program: Program, application: str, env: Map
 
 
 class Load:
-    """N clients of a server, in one process."""
+    """N clients of a server, in one process; with a cursor they resume there."""
 
-    def __init__(self, server: Server, clients: int, *, headers: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self, server: Server, clients: int, *, headers: tuple[str, ...] | None = None, cursor: str = "", at_once: int = AT_ONCE
+    ) -> None:
         self.server = server
         self.clients = clients
         sent = server.headers if headers is None else headers
-        command = [str(CLIENT), "127.0.0.1", str(server.port), server.path, str(clients), str(LOAD_LIFETIME), *sent]
+        path = f"{server.path}?cursor={cursor}" if cursor else server.path
+        command = [str(CLIENT), "127.0.0.1", str(server.port), path, str(clients), str(LOAD_LIFETIME), str(at_once), *sent]
         self._process = subprocess.Popen(
             pinned(LOAD_CORE, command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
