@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -27,7 +28,8 @@ from events.stats import stats
 logger = logging.getLogger("events.hub")
 
 Result = TypeVar("Result")
-RETRY_AFTER = 5
+# Seconds, drawn anew for each: who is refused together must not come back together.
+RETRY_AFTER = range(3, 11)
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
@@ -190,7 +192,7 @@ class SseConsumer(StreamConsumer):
     async def _refuse(self, refusal: Refusal) -> None:
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
         if refusal.is_passing:
-            headers.append((b"retry-after", str(RETRY_AFTER).encode()))
+            headers.append((b"retry-after", str(random.choice(RETRY_AFTER)).encode()))  # noqa: S311
         if refusal.status == 405:
             headers.append((b"allow", b"GET"))
         await self.send({"type": "http.response.start", "status": refusal.status, "headers": headers})
@@ -214,7 +216,7 @@ class WebSocketConsumer(StreamConsumer):
 
     async def _refuse(self, refusal: Refusal) -> None:
         """Say why in a message: a close reason holds 123 bytes at most, and Daphne sends none."""
-        later = {"retry_after": RETRY_AFTER} if refusal.is_passing else {}
+        later = {"retry_after": random.choice(RETRY_AFTER)} if refusal.is_passing else {}  # noqa: S311
         message = orjson.dumps({"stream": "refused", **refusal.to_dict(), **later}).decode()
         await self.send({"type": "websocket.send", "text": message})
         await self.send({"type": "websocket.close", "code": refusal.code, "reason": refusal.error})

@@ -19,6 +19,7 @@ from events.conf import settings
 from events.cursor import Cursor
 from events.delivery.history import History, read_end
 from events.delivery.listening import Listener
+from events.delivery.recent import Recent
 from events.delivery.threads import DatabaseThreads
 from events.manager import unified_event_manager
 from events.stats import stats
@@ -32,7 +33,7 @@ class Feed:
     """Calls `deliver` with what was published since it started, each event once and in order, and `begun_anew` when nothing that
     was delivered leads on to what comes now: then the journal was lost, restored or pruned. Both in the event loop.
 
-    `epoch` and `position` are those of the last event that was delivered.
+    `epoch` and `position` are those of the last event that was delivered, `recent` holds some of those before it.
     """
 
     def __init__(self, deliver: Callable[[Sequence[Published]], None], begun_anew: Callable[[], None]) -> None:
@@ -41,6 +42,7 @@ class Feed:
         self._deliver = deliver
         self._begun_anew = begun_anew
         self._history = History()
+        self.recent = Recent()
         self._arrived: deque[Batch] = deque()
         self._behind = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -89,10 +91,12 @@ class Feed:
                 await self._begin_anew("The journal was pruned past what was delivered", head.epoch)
                 return
             # What the publisher or the doorbell brought meanwhile has been delivered.
-            self._deliver([event for event in events if event.position > self.position])
-            if events[-1].position > self.position:
-                self.position = events[-1].position
-                self._history.went_on(events[-1])
+            new = [event for event in events if event.position > self.position]
+            self._deliver(new)
+            if new:
+                self.recent.add(new)
+                self.position = new[-1].position
+                self._history.went_on(new[-1])
 
     def _from_publisher(self, batch: Batch) -> None:
         """Called in the publisher's thread."""
@@ -112,7 +116,9 @@ class Feed:
                 if batch.events[0].position <= position:  # late, or of a journal that was restored
                     self._history.mark()
                 if batch.last > position:
-                    events += batch.events[position + 1 - batch.events[0].position :]
+                    new = batch.events[position + 1 - batch.events[0].position :]
+                    events += new
+                    self.recent.add(new)
                     position = batch.last
                     self._history.went_on(batch.events[-1])
             elif batch.epoch != self.epoch or batch.last > position:
@@ -141,6 +147,7 @@ class Feed:
         if self.epoch == epoch:
             logger.warning("%s; clients start anew in epoch %s", why, head.epoch)
             self.epoch, self.position = head.epoch, head.position
+            self.recent.clear()
             self._history.begin(last)
             self._begun_anew()
 

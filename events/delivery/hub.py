@@ -24,6 +24,7 @@ from events.delivery.index import ClientIndex
 from events.delivery.places import Places
 from events.delivery.threads import DatabaseThreads
 from events.delivery.watch import AccessWatch
+from events.journal import Head
 from events.stats import stats
 
 logger = logging.getLogger("events.hub")
@@ -49,8 +50,9 @@ class Hub:
         self._open: set[Client] = set()
         self._started: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        # Few, for clients that open and resume: a storm of them must not take the database from everybody else.
-        self._resumers = DatabaseThreads("events-resume", 2)
+        # One, and it rests, for clients that open and resume: a storm of them must take neither the database nor Python from others.
+        self._resumers = DatabaseThreads("events-resume", 1, rest=1.0)
+        self._head: asyncio.Future[Head] | None = None
         self._places = Places(self._resumers)
         self._watch = AccessWatch(self._open, self._close, self._resumers)
 
@@ -142,7 +144,7 @@ class Hub:
         """Where a client starts, and what that is called."""
         if cursor is None:
             return self._feed.cursor, "fresh"
-        head = await self._resumers.run(journal.read_head)
+        head = await self._read_head()
         kept = head.epoch == cursor.epoch and head.pruned <= cursor.position <= head.position
         if not kept or head.position - cursor.position > settings().RESUME_MAX_EVENTS:
             return self._feed.cursor, "gap"
@@ -153,17 +155,32 @@ class Hub:
 
     async def _catch_up(self, client: Client, epoch: str) -> None:
         """Send one page of what a client has missed."""
-        read = partial(journal.read, client.position, PAGE, until=self._feed.position, audiences=client.audiences)
-        until = self._feed.position
-        events = await self._resumers.run(read)
-        head = await self._resumers.run(journal.read_head)
-        if head.epoch != epoch or head.pruned > client.position:
-            client.close("epoch_changed")  # pruned under our feet: the client comes again and is told of the gap
-            return
+        known = self._feed.recent.after(client.position, PAGE) if epoch == self._feed.epoch else None
+        if known:
+            until, events = known[-1].position, [event for event in known if event.audience in client.audiences]
+        else:
+            until = self._feed.position
+            read = partial(journal.read, client.position, PAGE, until=until, audiences=client.audiences)
+            events = await self._resumers.run(read)
+            head = await self._read_head()
+            if head.epoch != epoch or head.pruned > client.position:
+                client.close("epoch_changed")  # pruned under our feet: the client comes again and is told of the gap
+                return
+            until = events[-1].position if len(events) == PAGE else until
         wanted = [event for event in events if client.filter.matches(event.event_type, event.category, event.priority)]
         if wanted:
             await client.send(client.wire.events(epoch, wanted))
-        client.position = events[-1].position if len(events) == PAGE else until
+        client.position = until
+
+    async def _read_head(self) -> Head:
+        """The journal's state now. Who asks while others wait for it gets what they get."""
+        if self._head is None:
+            self._head = asyncio.ensure_future(self._resumers.run(self._begin_to_read_head))
+        return await asyncio.shield(self._head)
+
+    def _begin_to_read_head(self) -> Head:
+        self._head = None  # called in a thread: who asks from now on would be told of the past
+        return journal.read_head()
 
     def _close_all(self, reason: str) -> None:
         for client in list(self._open):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -13,12 +14,15 @@ Result = TypeVar("Result")
 
 
 class DatabaseThreads:
-    """At most `size` threads. Their connections are kept while there is work, and with `keep` between."""
+    """At most `size` threads. Their connections are kept while there is work, and with `keep` between. With `rest` a thread sleeps
+    that many times as long as it worked, while more work waits: Python runs one thread at a time, and others have work too."""
 
-    def __init__(self, name: str, size: int, keep: bool = False) -> None:
+    def __init__(self, name: str, size: int, keep: bool = False, rest: float = 0.0) -> None:
         self._pool = ThreadPoolExecutor(size, thread_name_prefix=name)
         self._size = size
         self._keep = keep
+        self._rest = rest
+        self._took = 0.0
         self.unfinished = 0
 
     async def run(self, work: Callable[[], Result]) -> Result:
@@ -30,10 +34,14 @@ class DatabaseThreads:
             self.unfinished -= 1
 
     def _do(self, work: Callable[[], Result]) -> Result:
+        if self._rest and self.unfinished > self._size:
+            time.sleep(self._rest * self._took)
+        started = time.thread_time()
         close_old_connections()
         try:
             return work()
         finally:
+            self._took = time.thread_time() - started
             if not self._keep and self.unfinished <= self._size:
                 connections.close_all()
 
