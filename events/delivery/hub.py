@@ -53,8 +53,10 @@ class Hub:
         # One, and it rests, for clients that open and resume: a storm of them must take neither the database nor Python from others.
         self._resumers = DatabaseThreads("events-resume", 1, rest=1.0)
         self._head: asyncio.Future[Head] | None = None
-        self._places = Places(self._resumers)
-        self._watch = AccessWatch(self._open, self._close, self._resumers)
+        # For what must not wait behind them: the lease of this process, and streams whose access ends.
+        self._keepers = DatabaseThreads("events-hub", 1)
+        self._places = Places(self._resumers, self._keepers)
+        self._watch = AccessWatch(self._open, self._close, self._keepers)
 
     async def start(self) -> None:
         """Begin at the journal's end and keep up from there. Doing it again waits for the first time to be done."""
@@ -80,6 +82,7 @@ class Hub:
         self._tasks.clear()
         await self._places.end()
         self._resumers.stop()
+        self._keepers.stop()
 
     async def identify(self, credential: Credential) -> Identity:
         """Who opens a stream. `reserve` at once, so that no change of their access goes unseen. Raises Busy."""

@@ -37,10 +37,14 @@ GATHERING: Final = 0.1
 
 
 class Places:
-    """The places that this process's streams take. `reserve`, then `confirm`; `give_back` whatever became of it."""
+    """The places that this process's streams take. `reserve`, then `confirm`; `give_back` whatever became of it.
 
-    def __init__(self, threads: DatabaseThreads) -> None:
-        self._threads = threads
+    `opening` confirms, where many may wait; `keeping` does what must not wait behind them.
+    """
+
+    def __init__(self, opening: DatabaseThreads, keeping: DatabaseThreads) -> None:
+        self._opening = opening
+        self._keeping = keeping
         self._process = uuid.uuid4().hex
         self._taken: defaultdict[str, set[str]] = defaultdict(set)  # rows by user
         self._rows: dict[Client, str] = {}
@@ -59,7 +63,7 @@ class Places:
         """Take the place in the eyes of all processes. False if the user has no more anywhere. Raises DatabaseError."""
         row, here = self._rows[client], self._taken[client.user_id]
         insert = partial(_insert, self._process, row, client.user_id, here)
-        inserting = asyncio.ensure_future(self._threads.run(insert))
+        inserting = asyncio.ensure_future(self._opening.run(insert))
         inserting.add_done_callback(lambda _: self._free(row) if client not in self._rows else None)
         return await asyncio.shield(inserting)  # who leaves meanwhile does not stop the insert: its row is deleted after it
 
@@ -79,7 +83,7 @@ class Places:
 
     async def begin(self) -> None:
         """Take the lease, before the first place. Raises DatabaseError."""
-        await self._threads.run(partial(_renew, self._process, []))
+        await self._keeping.run(partial(_renew, self._process, []))
 
     async def keep(self) -> None:
         """Renew the lease and tell the others what was given back, for ever."""
@@ -94,11 +98,11 @@ class Places:
             free, self._given_back = self._given_back, []
             try:
                 if free:
-                    await self._threads.run(partial(_delete, free))
+                    await self._keeping.run(partial(_delete, free))
                 if loop.time() >= renewed + RENEWAL:
                     renewed = loop.time()
                     open_now = [(row, client.user_id) for client, row in self._rows.items()]
-                    await self._threads.run(partial(_renew, self._process, open_now))
+                    await self._keeping.run(partial(_renew, self._process, open_now))
             except Exception:  # whatever happens here must not end the lease: log, count, try again
                 self._given_back += free
                 self._something_given_back.set()
@@ -110,7 +114,7 @@ class Places:
         """Give all places back: the process takes no more streams."""
         with suppress(DatabaseError, InterfaceError, TimeoutError):  # the lease ends by itself
             async with asyncio.timeout(1.0):
-                await self._threads.run(partial(_end, self._process))
+                await self._keeping.run(partial(_end, self._process))
 
 
 def _insert(process: str, row: str, user_id: str, here: Container[str]) -> bool:

@@ -20,6 +20,8 @@ class DatabaseThreads:
     def __init__(self, name: str, size: int, keep: bool = False, rest: float = 0.0) -> None:
         self._pool = ThreadPoolExecutor(size, thread_name_prefix=name)
         self._size = size
+        # Handing work to a thread costs more than waiting for a turn, and so many at once would hold up the event loop.
+        self._turns = asyncio.Semaphore(size + 1)
         self._keep = keep
         self._rest = rest
         self._took = 0.0
@@ -29,7 +31,8 @@ class DatabaseThreads:
         """What `work` returns. Raises what it raises."""
         self.unfinished += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._do, work)
+            async with self._turns:
+                return await asyncio.get_running_loop().run_in_executor(self._pool, self._do, work)
         finally:
             self.unfinished -= 1
 
