@@ -65,7 +65,7 @@ def run(contestants: Contestants, quick: bool) -> Iterator[Row]:
         ):
             cookies = (f"Cookie: sessionid={key}" for key in other.call("tests.bench.emitters.sessions", CLIENTS // STREAMS))
             print(*cookies, sep="\n", file=sessions, flush=True)
-            storms = [storm(server, prober, other, sessions.name) for _ in range(2 if quick else 6)][1:]
+            storms = [storm(server, prober, other, sessions.name) for _ in range(2 if quick else 4)][1:]
         before, during, seconds = (middle(values) for values in zip(*storms, strict=True))
         what = f"p99 of a request while {CLIENTS:,} clients resume, Uvicorn, {NAMES[database]}"
         ours = f"{during:.1f} ms; all are back after {seconds:.1f} s"
