@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from autobahn.exception import Disconnected
+
 from events.delivery.frames import Message
 
 Send = Callable[[Message], Awaitable[None]]
@@ -35,7 +37,10 @@ class DaphneConnection:
         ends = message["type"] == "http.response.body" and not message.get("more_body")
         if ends and self._protocol.channel is not None:  # which is None once the client is gone
             self._producing.unregisterProducer()  # as Twisted wants it before the end
-        await self._send(message)
+        try:
+            await self._send(message)
+        except Disconnected as error:  # what autobahn calls a peer that is gone
+            raise ConnectionResetError(str(error)) from error
         if not self._is_free.is_set():
             await self._is_free.wait()
 

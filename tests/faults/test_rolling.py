@@ -58,7 +58,7 @@ async def test_servers_are_restarted_in_turn(serve: Servers, program: Program) -
         flow.over()
         flow.emitted.append({"committed": await poster.stop(), "rolled_back": [], "unknown": []})
     assert len(poster.ids) > 20
-    staying = [client for client in flow.clients if not client.restless]
-    if program != "daphne":  # which tells nobody that it stops
-        assert all(set(client.closes) == {"server_stopping"} for client in staying)
+    reasons = {client.name: set(client.closes) for client in flow.clients if not client.restless}
+    if program == "uvicorn":  # Daphne tells nobody that it stops, Granian's worker may be killed before the word is out
+        assert all(told == {"server_stopping"} for told in reasons.values()), reasons
     assert {span.outcome for client in flow.clients for span in client.spans} == {"fresh"}
