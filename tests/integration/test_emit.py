@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+from contextlib import suppress
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -94,6 +95,15 @@ def test_a_savepoint_that_is_rolled_back_takes_its_events_with_it(sent: Sent) ->
         with transaction.atomic():
             emit("document.after")
     assert sent.events == stored() == [(1, "document.before"), (2, "document.after")]
+
+
+@real_transactions
+def test_an_event_in_a_transaction_that_can_only_be_rolled_back_is_answered_with_false(sent: Sent) -> None:
+    with transaction.atomic():
+        with suppress(ZeroDivisionError), transaction.atomic(savepoint=False):
+            raise ZeroDivisionError
+        assert emit("document.undone") is False
+    assert sent.events == stored() == []
 
 
 @real_transactions
