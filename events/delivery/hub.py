@@ -177,9 +177,10 @@ class Hub:
 
     async def _read_head(self) -> Head:
         """The journal's state now. Who asks while others wait for it gets what they get."""
-        if self._head is None:
-            self._head = asyncio.ensure_future(self._resumers.run(self._begin_to_read_head))
-        return await asyncio.shield(self._head)
+        head = self._head  # once: the thread sets it to None
+        if head is None or head.done():  # done, where the thread could not even begin
+            head = self._head = asyncio.ensure_future(self._resumers.run(self._begin_to_read_head))
+        return await asyncio.shield(head)
 
     def _begin_to_read_head(self) -> Head:
         self._head = None  # called in a thread: who asks from now on would be told of the past

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from unittest.mock import Mock
 
 import pytest
 
@@ -92,3 +93,10 @@ async def test_a_client_that_takes_nothing_is_cut_off_when_too_much_waits(hub: H
             await aemit("load.test")
             await asyncio.sleep(0.05)
     hub.leave(client)
+
+
+async def test_a_thread_that_could_not_begin_once_to_read_the_head_is_asked_again(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as broken, pytest.raises(RuntimeError, match="new thread"):
+        broken.setattr("events.delivery.threads.close_old_connections", Mock(side_effect=RuntimeError("can't start new thread")))
+        await hub._read_head()
+    assert (await hub._read_head()).epoch == hub._feed.epoch
