@@ -17,7 +17,7 @@ from events.stats import stats
 
 logger = logging.getLogger("events.hub")
 
-# Seconds for which a client may take nothing while more than SSE_QUEUE_MAXSIZE batches wait for it.
+# Seconds for which a client may take nothing while more than SSE_QUEUE_MAXSIZE batches wait for it, or the end of its stream.
 PATIENCE = 1.0
 
 Send = Callable[[Message], Awaitable[None]]
@@ -73,9 +73,7 @@ class Client:
         batches of which it takes none. Where all wait and go on, it is the server that has much to do."""
         if self._task is None and not (messages := self._send_now(messages)):
             return True  # the usual way: it took all, and nothing waits
-        if messages:
-            self._queue.append(messages)
-            self._queued_bytes += _size(messages)
+        self._enqueue(messages)
         if self._queued_bytes > settings().SSE_QUEUE_MAXBYTES:
             return False
         return len(self._queue) <= settings().SSE_QUEUE_MAXSIZE or time.monotonic() - self.took_at < PATIENCE
@@ -85,9 +83,15 @@ class Client:
         if self.closed:
             return
         self.closed = True
-        if self.live and self._task is None:
-            self._send_now(self.wire.closed(reason))
-        else:
+        if not self.live or self._task is not None:
+            self.abort()
+            return
+        self._enqueue(self._send_now(self.wire.closed(reason)))
+        if self._task is not None:
+            asyncio.get_running_loop().call_later(PATIENCE, self._abort_unless_done, self._task)
+
+    def _abort_unless_done(self, task: asyncio.Task[None]) -> None:
+        if not task.done():
             self.abort()
 
     def end(self) -> None:
@@ -96,6 +100,11 @@ class Client:
         self._queue.clear()
         if self._task is not None:
             self._task.cancel()
+
+    def _enqueue(self, messages: Sequence[Message]) -> None:
+        if messages:
+            self._queue.append(messages)
+            self._queued_bytes += _size(messages)
 
     def _send_now(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Send what the connection takes at once. The messages that must wait for the one that it is still taking."""

@@ -11,7 +11,7 @@ import pytest
 
 from events import aemit
 from events.delivery.client import Client
-from events.delivery.frames import Message, WebSocketWire
+from events.delivery.frames import Message, SseWire, WebSocketWire, Wire
 from events.delivery.hub import Hub
 from events.filters import EventFilter
 from tests.support.waiting import await_for
@@ -95,7 +95,40 @@ async def test_a_client_that_takes_nothing_is_cut_off_when_too_much_waits(hub: H
     hub.leave(client)
 
 
-async def test_a_thread_that_could_not_begin_once_to_read_the_head_is_asked_again(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wire", [SseWire(), WebSocketWire()])
+async def test_a_client_whose_server_makes_each_message_wait_gets_the_whole_end_of_its_stream(hub: Hub, wire: Wire) -> None:
+    """As Granian does with WebSockets."""
+    messages: list[Message] = []
+
+    async def send(message: Message) -> None:
+        await asyncio.sleep(0.01)
+        messages.append(message)
+
+    client = Client(send, lambda: None, wire, "1", frozenset({"all"}), EventFilter())
+    assert hub.reserve(client)
+    await hub.join(client, None)
+    hub._close(client, "connection_expired")
+    await await_for(lambda: messages[1:] == wire.closed("connection_expired"), "the end of the stream")
+
+
+async def test_a_client_that_does_not_take_the_end_of_its_stream_is_cut_off(hub: Hub) -> None:
+    cut = asyncio.Event()
+
+    async def send(message: Message) -> None:
+        if "close" in str(message):
+            await asyncio.Event().wait()
+
+    client = Client(send, cut.set, SseWire(), "1", frozenset({"all"}), EventFilter())
+    assert hub.reserve(client)
+    await hub.join(client, None)
+    hub._close(client, "connection_expired")
+    await asyncio.wait_for(cut.wait(), 5)
+    hub.leave(client)
+
+
+async def test_a_thread_that_could_not_begin_once_to_read_the_head_is_asked_again(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as broken, pytest.raises(RuntimeError, match="new thread"):
         broken.setattr("events.delivery.threads.close_old_connections", Mock(side_effect=RuntimeError("can't start new thread")))
         await hub._read_head()

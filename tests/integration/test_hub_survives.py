@@ -27,7 +27,7 @@ from events.delivery.frames import SseWire
 from events.delivery.hub import Hub, get_hub
 from events.filters import EventFilter
 from tests.support.seed import new_session
-from tests.support.server import Program, Server, Servers
+from tests.support.server import PROGRAMS, Program, Server, Servers
 from tests.support.streams import Refused, Stream, Transport
 from tests.support.waiting import await_for
 
@@ -256,6 +256,13 @@ async def test_each_client_is_told_of_a_new_epoch_and_ended(serve: Servers, prog
         server.other.run(LOSE_THE_JOURNAL)
         assert await asyncio.gather(*map(told, sse)) == [("epoch_changed", None)] * 4
         assert await asyncio.gather(*map(told, websockets)) == [("epoch_changed", 4002)] * 4
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+async def test_a_websocket_whose_time_is_up_is_closed_on_every_server(serve: Servers, program: Program) -> None:
+    async with serve(program, EVENTS_SSE_MAX_CONNECTION_AGE="0.5").websocket("alice") as stream:
+        assert (await stream.close_frame())["reason"] == "connection_expired"
+        assert await stream.ended() == 4001
 
 
 def request(server: Server, transport: Transport, cursor: str) -> bytes:
