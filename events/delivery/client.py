@@ -64,9 +64,13 @@ class Client:
         self.closed = False
 
     async def send(self, messages: Sequence[Message]) -> None:
-        """Send, and wait until the connection took it: for what comes before the client is live."""
+        """Send, and wait until the connection took it: for what comes before the client is live. Raises TimeoutError where it takes
+        nothing for so long that a live one would have missed a heartbeat."""
         for message in messages:
-            await self._send(message)
+            rest = _start(self._send(message))
+            if rest is not None:
+                async with asyncio.timeout(settings().SSE_KEEPALIVE_TIMEOUT):
+                    await rest
 
     def push(self, messages: Sequence[Message]) -> bool:
         """Send, or queue behind what the connection has not taken yet. False if the client is too slow: if many bytes wait, or many
@@ -127,7 +131,8 @@ class Client:
                 messages = self._queue.pop(0)
                 self._queued_bytes -= _size(messages)
                 self.took_at = time.monotonic()
-                await self.send(messages)
+                for message in messages:
+                    await self._send(message)
         except Exception as error:  # noqa: BLE001 - reported there
             self._break(error)
         self._task = None

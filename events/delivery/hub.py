@@ -113,6 +113,8 @@ class Hub:
         """Greet a client, send what it missed since the cursor, and make it live: all of it or, told as `gap`, none."""
         try:
             await self._join(client, cursor)
+        except TimeoutError:
+            client.close("slow_consumer")
         except OSError:  # it is gone already; the server says so in its own time
             client.closed = True
         except Exception:  # the journal can't be read, or the connection written to: the client comes again

@@ -126,6 +126,25 @@ async def test_a_client_that_does_not_take_the_end_of_its_stream_is_cut_off(hub:
     hub.leave(client)
 
 
+async def test_a_client_that_takes_nothing_of_what_it_missed_is_cut_off(hub: Hub, settings) -> None:
+    settings.EVENTS = {"SSE_KEEPALIVE_TIMEOUT": 0.2}
+    cut = asyncio.Event()
+    cursor = hub._feed.cursor
+    await aemit("load.test")
+
+    async def send(message: Message) -> None:
+        if "load.test" in message.get("text", ""):
+            await asyncio.Event().wait()
+
+    client = Client(send, cut.set, WebSocketWire(), "1", frozenset({"all"}), EventFilter())
+    assert hub.reserve(client)
+    joining = asyncio.create_task(hub.join(client, cursor))
+    await asyncio.wait_for(cut.wait(), 5)
+    await joining
+    assert client.closed
+    hub.leave(client)
+
+
 async def test_a_thread_that_could_not_begin_once_to_read_the_head_is_asked_again(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
