@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -287,7 +287,7 @@ def _resolve(tickets: Sequence[Ticket], stored: bool) -> None:
         elif not ticket.future.done():
             ticket.future.set_result(stored)
     for loop, waiting in by_loop.items():
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # it was closed meanwhile
             loop.call_soon_threadsafe(_resolve_in_loop, waiting, stored)
 
 

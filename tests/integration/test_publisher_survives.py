@@ -17,9 +17,10 @@ from django.contrib.auth.models import Group
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from audit.models import AuditEntry
-from events import aemit, emit, event_router, get_event_stats
+from events import aemit, emit, event_router, get_event_stats, journal, unified_event_manager
 from events.exceptions import InvalidEvent
 from events.models import JournalEntry
+from events.publisher import Ticket
 from events.signals import event_routed
 from events.testing import wait_published
 from events.types import EventCategory, UnifiedEvent
@@ -355,3 +356,19 @@ def test_a_handler_that_changes_an_event_changes_neither_journal_nor_audit_log(h
     assert kept.data == audited.data == {"who": ["alice"]}
     assert "forged" not in kept.metadata
     assert "forged" not in audited.metadata
+
+
+@real_transactions
+def test_an_event_loop_that_closes_while_its_callers_are_told_does_not_end_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    publisher = unified_event_manager.writer.publisher
+    loop = asyncio.new_event_loop()
+    future = loop.create_future()
+    loop.close()
+    monkeypatch.setattr(loop, "is_closed", lambda: False)  # as it was a moment ago
+    with publisher._changed:  # the thread comes to it afterwards
+        publisher.submit(Ticket([journal.record_of(UnifiedEvent(EventCategory.REALTIME, "document.told"))], future))
+        thread = publisher._thread
+    assert emit("document.uploaded") is True
+    assert publisher._thread is thread
+    assert thread is not None
+    assert thread.is_alive()
