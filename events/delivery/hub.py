@@ -154,8 +154,10 @@ class Hub:
         if not kept or head.position - cursor.position > settings().RESUME_MAX_EVENTS:
             return self._feed.cursor, "gap"
         # Another server may have told the client of more than this one has heard of yet.
-        while self._feed.epoch == cursor.epoch and self._feed.position < cursor.position:
+        if self._feed.position < cursor.position:
             await self._feed.read_on()
+            if self._feed.position < cursor.position:  # the journal was restored meanwhile
+                return self._feed.cursor, "gap"
         return cursor, "resumed"
 
     async def _catch_up(self, client: Client, epoch: str) -> None:

@@ -149,6 +149,6 @@ async def test_a_thread_that_could_not_begin_once_to_read_the_head_is_asked_agai
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken, pytest.raises(RuntimeError, match="new thread"):
-        broken.setattr("events.delivery.threads.close_old_connections", Mock(side_effect=RuntimeError("can't start new thread")))
+        broken.setattr("events.delivery.threads.time.thread_time", Mock(side_effect=RuntimeError("can't start new thread")))
         await hub._read_head()
     assert (await hub._read_head()).epoch == hub._feed.epoch
