@@ -143,7 +143,7 @@ class Flow:
         rows = await self.truth()
         await self._all_up_to_date(rows, self.within, [c for c in self.clients if not c.restless])
         seconds = time.monotonic() - over
-        await self._all_up_to_date(rows, WITHIN, self.clients)  # who comes and goes all the time needs its own time
+        await self._all_up_to_date(rows, 4 * WITHIN, self.clients)  # who comes and goes all the time needs its own time
         await asyncio.sleep(0.1)  # what comes twice would come now
         check_journal([row for row in rows if row.position > self._begun], self.emitted)
         for client in self.clients:
