@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -97,6 +97,14 @@ class TrackedField:
         return names is None or self.name in names or self.attname in names
 
 
+class Difference(NamedTuple):
+    """Old beside new value of the fields that differ, the names of those whose old value is not known, and a snapshot after."""
+
+    changes: Changes
+    unknown: list[str]
+    snapshot: dict[str, Any]
+
+
 class Plan:
     """How changes of one concrete model are recorded."""
 
@@ -168,22 +176,33 @@ class Plan:
         changes = {f.name: [f.keep(value), None] for f, value in old if value is not None}
         return changes, [f.name for f in self.fields if f.attname not in known]
 
-    def changed(self, known: Values, values: Values, names: Collection[str] | None) -> tuple[Changes, list[str]]:
-        """The fields of `names` that differ, old beside new; and the names of those whose old value is not known."""
+    def changed(self, known: Values, values: Values, names: Collection[str] | None) -> Difference:
+        """What writing the fields `names` changes."""
         changes: Changes = {}
-        unknown = []
+        unknown: list[str] = []
+        snapshot = dict(known)
         for f in self.fields:
-            old, new = known.get(f.attname, MISSING), values.get(f.attname, MISSING)
-            if old is new or new is MISSING or not f.written(names) or (not f.is_mutable and old == new):
+            attname = f.attname
+            old, new = known.get(attname, MISSING), values.get(attname, MISSING)
+            if old is new or new is MISSING or not f.written(names):
                 continue
+            kept = f.frozen(new)
+            if old == kept:
+                continue
+            after = f.thawed(kept)
             if old is MISSING:
                 unknown.append(f.name)
-                changes[f.name] = [None, f.keep(f.as_json(new))]
-            elif not f.is_mutable or f.frozen(new) != old:
-                before, after = f.thawed(old), f.as_json(new)
-                if f.is_mutable or before != after:
-                    changes[f.name] = [f.keep(before), f.keep(after)]
-        return changes, unknown
+                changes[f.name] = [None, f.keep(after)]
+            else:
+                before = f.thawed(old)
+                if before == after and not f.is_mutable:
+                    continue
+                changes[f.name] = [f.keep(before), f.keep(after)]
+            if hasattr(new, "resolve_expression"):
+                snapshot.pop(attname, None)  # what it gave only the database knows
+            else:
+                snapshot[attname] = kept
+        return Difference(changes, unknown, snapshot)
 
 
 def _preparer(field_: models.Field[Any, Any]) -> Callable[[Any], Any]:

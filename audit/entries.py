@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -86,6 +86,12 @@ def author() -> Author:
     )
 
 
+def _new_id() -> str:
+    """A UUID of version 7 (RFC 9562): these begin with the time, so that the index of ids grows at its end and not all over."""
+    moment, random = f"{time.time_ns() // 1_000_000:012x}", new_id()
+    return f"{moment[:8]}-{moment[8:]}-7{random[15:]}"
+
+
 def row(
     plan: Plan,
     action: str,
@@ -99,7 +105,7 @@ def row(
     """The entry of one change, by who is at work here. `pk` None: of many objects."""
     resource_id = "" if pk is None else str(hashed(pk) if plan.pk_is_secret else pk)
     return Row(
-        new_id(),
+        _new_id(),
         f"{plan.resource_type}.{action}"[:MAX_TYPE_LENGTH],
         action,
         outcome.value,
@@ -113,16 +119,31 @@ def row(
     )
 
 
+_COLUMNS: Final = ", ".join(f'"{name}"' for name in (*Row._fields, *CONSTANTS))
+_VALUES: Final = ", ".join(["%s"] * len(Row._fields) + [f"'{value}'" for value in CONSTANTS.values()])
+_INSERT: Final = f'INSERT INTO "{AuditEntry._meta.db_table}" ({_COLUMNS}) '  # noqa: S608 - names of our columns
+_INSERT_ONE: Final = f"{_INSERT}VALUES ({_VALUES})"
+_TIMESTAMP: Final = Row._fields.index("timestamp")
+
+
 def insert(connection: BaseDatabaseWrapper, rows: Sequence[Row]) -> None:
     """Write the rows, in one statement (for each 1,000). Raises DatabaseError."""
-    adapt = connection.ops.adapt_datetimefield_value
-    values = f"({', '.join(['%s'] * len(Row._fields))}, {', '.join(repr(value) for value in CONSTANTS.values())})"
-    names = ", ".join(f'"{name}"' for name in (*Row._fields, *CONSTANTS))
     with connection.cursor() as cursor:
         for start in range(0, len(rows), MOST_ROWS):
             part = rows[start : start + MOST_ROWS]
-            sql = f'INSERT INTO "{AuditEntry._meta.db_table}" ({names}) VALUES {", ".join([values] * len(part))}'  # noqa: S608 - names of our columns
-            cursor.execute(sql, [adapt(v) if n == 4 else v for r in part for n, v in enumerate(r)])
+            sql = _INSERT_ONE if len(part) == 1 else f"{_INSERT_ONE}{f', ({_VALUES})' * (len(part) - 1)}"
+            cursor.execute(sql, [value for r in part for value in _parameters(connection, r)])
+
+
+def statement(connection: BaseDatabaseWrapper, entry: Row) -> tuple[str, list[Any]]:
+    """The beginning of a statement that inserts the row once for each row of what is put behind it, and its parameters."""
+    return f"{_INSERT}SELECT {_VALUES}", _parameters(connection, entry)
+
+
+def _parameters(connection: BaseDatabaseWrapper, entry: Row) -> list[Any]:
+    parameters: list[Any] = list(entry)
+    parameters[_TIMESTAMP] = connection.ops.adapt_datetimefield_value(entry.timestamp)
+    return parameters
 
 
 class _QueryRefusedError(Exception):
@@ -133,16 +154,10 @@ def _refuse(*args: Any) -> Any:
     raise _QueryRefusedError
 
 
-@contextmanager
-def _without_queries(connection: BaseDatabaseWrapper) -> Any:
-    with connection.execute_wrapper(_refuse):
-        yield
-
-
 def label_of(plan: Plan, instance: models.Model, connection: BaseDatabaseWrapper) -> str:
     """The display text of an object, without secrets. Never at the cost of a query: where its `__str__` needs one, type and key."""
     try:
-        with _without_queries(connection):
+        with connection.execute_wrapper(_refuse):
             text = plan.declaration.label(instance)
     except (_QueryRefusedError, ObjectDoesNotExist, AttributeError, TypeError, ValueError):
         text = f"{plan.model._meta.verbose_name} {'' if plan.pk_is_secret else instance.pk}"

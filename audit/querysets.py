@@ -103,7 +103,7 @@ class TrackedQuerySet(QuerySet[Any]):
         entries = []
         for pk, *values in after:
             instance = rows[pk]
-            changes, _ = plan.changed(plan.loaded(instance.__dict__), dict(zip(written, values, strict=True)), written)
+            changes = plan.changed(plan.loaded(instance.__dict__), dict(zip(written, values, strict=True)), written).changes
             if changes:
                 entries.append(row(plan, UPDATED, pk, label_of(plan, instance, connection), changes))
         record(connection, entries)

@@ -39,9 +39,9 @@ def known_values(instance: models.Model, using: str) -> dict[str, Any] | None:
     if pk is not None and snapshot.values.get(pk.attname) != instance.__dict__.get(pk.attname):
         return None  # it was loaded from another row
     loaded_from = instance._state.db
-    if loaded_from not in (None, using, router.db_for_read(type(instance), instance=instance)):
-        return None
-    return snapshot.values
+    if loaded_from is None or loaded_from == using or loaded_from == router.db_for_read(type(instance), instance=instance):
+        return snapshot.values
+    return None
 
 
 def remember(instance: models.Model, values: dict[str, Any], scope: Scope | None) -> None:

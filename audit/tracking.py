@@ -16,11 +16,12 @@ from django.db.models.signals import post_delete
 from django.utils.functional import cached_property
 
 from audit.changes import Declaration, Plan
-from audit.entries import CREATED, DELETED, UPDATED, label_of, row
+from audit.entries import DELETED
 from audit.querysets import delete_recorded, record_deleted, tracked_manager
 from audit.registry import plan_of, plans
 from audit.relations import follow
-from audit.scopes import Scope, record, scope_of_reading, transaction_of
+from audit.saving import record_creation, record_update
+from audit.scopes import scope_of_reading, transaction_of
 from audit.snapshots import Snapshot, known_values, remember
 
 AnyModel = TypeVar("AnyModel", bound=models.Model)
@@ -116,24 +117,33 @@ class Tracked(models.Model):
         super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
         known = {} if names is None else known_values(self, self._state.db or "default") or {}
         scope = scope_of_reading(self._state.db or "default")
-        _remember(self, known, scope, names)
+        remember(self, plan_of(type(self)).saved(known, self.__dict__, names), scope)
 
-    def _save_table(
-        self,
-        raw: bool = False,
-        cls: Any = None,
-        force_insert: Any = False,
-        force_update: bool = False,
-        using: str | None = None,
-        update_fields: Any = None,
+    def _do_update(
+        self, base_qs: Any, using: str, pk_val: Any, values: Any, update_fields: Any, forced_update: bool
     ) -> bool:
-        saving = super()._save_table  # type: ignore[misc]
-        if cls is not self._meta.concrete_model or using is None:  # a parent's table: its columns are this object's
-            return bool(saving(raw, cls, force_insert, force_update, using, update_fields))
-        with transaction_of(connections[using]):
-            updated = bool(saving(raw, cls, force_insert, force_update, using, update_fields))
-            _record_saved(self, using, updated, update_fields)
-        return updated
+        def update() -> bool:
+            doing = super(Tracked, self)._do_update  # type: ignore[misc]
+            return bool(doing(base_qs, using, pk_val, values, update_fields, forced_update))
+
+        if base_qs.model is not self._meta.concrete_model:  # a parent's table: its columns are this object's
+            return update()
+        names = None if update_fields is None else frozenset(update_fields)
+        in_one = bool(values) and (forced_update or not self._meta.select_on_save)
+        return record_update(self, using, names, update, (lambda: base_qs.filter(pk=pk_val)) if in_one else None, values)
+
+    def _do_insert(self, manager: Any, using: str, fields: Any, returning_fields: Any, raw: bool) -> Any:
+        inserting = super()._do_insert  # type: ignore[misc]
+        if manager.model is not self._meta.concrete_model:
+            return inserting(manager, using, fields, returning_fields, raw)
+        connection = connections[using]
+        with transaction_of(connection):
+            results = inserting(manager, using, fields, returning_fields, raw)
+            if results:
+                for value, field in zip(results[0], returning_fields, strict=True):
+                    setattr(self, field.attname, value)
+            record_creation(self, connection)
+        return results
 
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         using = using or router.db_for_write(type(self), instance=self)
@@ -141,26 +151,6 @@ class Tracked(models.Model):
         return delete_recorded(plan_of(type(self)), using, None, lambda: one(using=using, keep_parents=keep_parents))
 
     delete.alters_data = True  # type: ignore[attr-defined]
-
-
-def _record_saved(instance: models.Model, using: str, updated: bool, names: Collection[str] | None) -> None:
-    plan, connection, values = plan_of(type(instance)), connections[using], instance.__dict__
-    known = known_values(instance, using) or {}
-    data = None
-    if updated:
-        changes, unknown = plan.changed(known, values, names)
-        if not changes:
-            return
-        data = {"old_unknown": unknown} if unknown else None
-    else:
-        changes, known = plan.created(values), {}
-    label = label_of(plan, instance, connection)
-    scope = record(connection, [row(plan, UPDATED if updated else CREATED, instance.pk, label, changes, data)])
-    _remember(instance, known, scope, names)
-
-
-def _remember(instance: models.Model, known: Any, scope: Scope | None, names: Collection[str] | None) -> None:
-    remember(instance, plan_of(type(instance)).saved(known, instance.__dict__, names), scope)
 
 
 def _on_deleted(instance: models.Model, using: str, **kwargs: Any) -> None:
