@@ -44,8 +44,7 @@ def record_update(
     if query is not None and connection.vendor == "postgresql" and ledger(connection).batch is None:
         if not _update_and_insert(connection, query(), values, entry):
             return False
-        scope = scope_here(connection)
-        scope.add([entry])
+        scope = scope_here(connection, [entry])
     else:
         with transaction_of(connection):
             if not update():

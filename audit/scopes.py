@@ -35,7 +35,7 @@ class Scope:
     Django forgets at a rollback what was to be done after the commit. That is how a scope knows.
     """
 
-    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+    def __init__(self, connection: BaseDatabaseWrapper, rows: Sequence[Row] = ()) -> None:
         token = _Token()
         self.committed = False
         self.savepoints = tuple(connection.savepoint_ids)
@@ -44,11 +44,12 @@ class Scope:
         self._alias = connection.alias
         self._token = weakref.ref(token)
         _open.add(token)
+        self.add(rows)
 
         def committed(token: _Token = token) -> None:
             self._committed()
 
-        transaction.on_commit(committed, using=connection.alias, robust=True)
+        transaction.on_commit(committed, using=connection.alias, robust=True)  # in autocommit that is at once
 
     @property
     def is_valid(self) -> bool:
@@ -110,12 +111,14 @@ def ledger(connection: BaseDatabaseWrapper) -> Ledger:
     return found
 
 
-def scope_here(connection: BaseDatabaseWrapper) -> Scope:
-    """The scope of what is recorded now. Inside a transaction."""
+def scope_here(connection: BaseDatabaseWrapper, written: Sequence[Row] = ()) -> Scope:
+    """The scope of what is recorded now, with the rows that were `written`."""
     of = ledger(connection)
     scope = of.scope
     if scope is None or not scope.is_open or scope.savepoints != tuple(connection.savepoint_ids):
-        scope = of.scope = Scope(connection)
+        scope = of.scope = Scope(connection, written)
+    else:
+        scope.add(written)
     return scope
 
 
@@ -129,14 +132,13 @@ def scope_of_reading(using: str) -> Scope | None:
 
 def record(connection: BaseDatabaseWrapper, rows: Sequence[Row]) -> Scope:
     """Write the rows in the transaction that is open, or put them to the batch that is."""
-    of = ledger(connection)
-    scope = scope_here(connection)
-    if of.batch is not None:
-        of.batch.add(scope, rows)
-    elif rows:
-        insert(connection, rows)
-        scope.add(rows)
-    return scope
+    waiting = ledger(connection).batch
+    if waiting is not None:
+        scope = scope_here(connection)
+        waiting.add(scope, rows)
+        return scope
+    insert(connection, rows)
+    return scope_here(connection, rows)
 
 
 def transaction_of(connection: BaseDatabaseWrapper) -> AbstractContextManager[Any]:
@@ -164,7 +166,7 @@ def batch(using: str, summarised: Callable[[list[Row]], Row]) -> Iterator[Batch]
         rows = _limited(collected.rows(), summarised)
         if rows:
             insert(connection, rows)
-            scope_here(connection).add(rows)
+            scope_here(connection, rows)
 
 
 def _limited(rows: list[Row], summarised: Callable[[list[Row]], Row]) -> list[Row]:
