@@ -121,7 +121,7 @@ def row(
 
 _COLUMNS: Final = ", ".join(f'"{name}"' for name in (*Row._fields, *CONSTANTS))
 _VALUES: Final = ", ".join(["%s"] * len(Row._fields) + [f"'{value}'" for value in CONSTANTS.values()])
-_INSERT: Final = f'INSERT INTO "{AuditEntry._meta.db_table}" ({_COLUMNS}) '  # noqa: S608 - names of our columns
+_INSERT: Final = f'INSERT INTO "{AuditEntry._meta.db_table}" ({_COLUMNS}) '
 _INSERT_ONE: Final = f"{_INSERT}VALUES ({_VALUES})"
 _TIMESTAMP: Final = Row._fields.index("timestamp")
 

@@ -55,7 +55,7 @@ def record_update(
 
 
 def _update_and_insert(connection: BaseDatabaseWrapper, query: models.QuerySet[Any], values: Any, entry: Row) -> bool:
-    update = query.query.chain(UpdateQuery)
+    update: Any = query.query.chain(UpdateQuery)
     update.add_update_fields(values)
     update.annotations = {}
     sql, parameters = update.get_compiler(connection.alias).as_sql()

@@ -119,11 +119,11 @@ class Tracked(models.Model):
         scope = scope_of_reading(self._state.db or "default")
         remember(self, plan_of(type(self)).saved(known, self.__dict__, names), scope)
 
-    def _do_update(
+    def _do_update(  # type: ignore[override]  # as in Django 5.2
         self, base_qs: Any, using: str, pk_val: Any, values: Any, update_fields: Any, forced_update: bool
     ) -> bool:
         def update() -> bool:
-            doing = super(Tracked, self)._do_update  # type: ignore[misc]
+            doing: Any = super(Tracked, self)._do_update
             return bool(doing(base_qs, using, pk_val, values, update_fields, forced_update))
 
         if base_qs.model is not self._meta.concrete_model:  # a parent's table: its columns are this object's

@@ -162,8 +162,8 @@ def test_a_thread_is_the_system_unless_it_is_given_the_context(alice: User) -> N
             connection.close()
 
     with act_as(Actor("user", str(alice.pk), "alice")):
-        for run in (work, lambda context=copy_context(): context.run(work)):
-            thread = threading.Thread(target=run)
+        for run in (lambda work: work(), copy_context().run):
+            thread = threading.Thread(target=run, args=[work])
             thread.start()
             thread.join()
     assert list(AuditEntry.objects.order_by("id").values_list("actor_label", flat=True)) == ["system", "alice"]
