@@ -38,7 +38,6 @@ class Scope:
     def __init__(self, connection: BaseDatabaseWrapper, rows: Sequence[Row] = ()) -> None:
         token = _Token()
         self.committed = False
-        self.savepoints = tuple(connection.savepoint_ids)
         self.ids: list[str] = []
         self.count = 0
         self._alias = connection.alias
@@ -93,11 +92,20 @@ class Batch:
 
 
 class Ledger:
-    """Of one connection: the scope that is recorded in, and the batch that waits."""
+    """Of one connection: the scopes of the transaction that is open, by their savepoints, and the batch that waits."""
 
     def __init__(self) -> None:
-        self.scope: Scope | None = None
+        self.scopes: dict[tuple[str | None, ...], Scope] = {}
         self.batch: Batch | None = None
+
+    def latest(self) -> Scope | None:
+        """The latest scope that is open. None of the others is rolled back without it: savepoints end before those around them."""
+        while self.scopes:
+            scope = next(reversed(self.scopes.values()))
+            if scope.is_open:
+                return scope
+            self.scopes.popitem()
+        return None
 
 
 _ledgers: WeakKeyDictionary[BaseDatabaseWrapper, Ledger] = WeakKeyDictionary()
@@ -113,21 +121,20 @@ def ledger(connection: BaseDatabaseWrapper) -> Ledger:
 
 def scope_here(connection: BaseDatabaseWrapper, written: Sequence[Row] = ()) -> Scope:
     """The scope of what is recorded now, with the rows that were `written`."""
-    of = ledger(connection)
-    scope = of.scope
-    if scope is None or not scope.is_open or scope.savepoints != tuple(connection.savepoint_ids):
-        scope = of.scope = Scope(connection, written)
-    else:
+    of, savepoints = ledger(connection), tuple(connection.savepoint_ids)
+    scope = of.scopes.get(savepoints)
+    if scope is not None and scope.is_open:
         scope.add(written)
+        return scope
+    of.latest()  # forgets those of transactions that are over
+    of.scopes.pop(savepoints, None)
+    scope = of.scopes[savepoints] = Scope(connection, written)
     return scope
 
 
 def scope_of_reading(using: str) -> Scope | None:
     """The scope that what is read now depends on: what was recorded before, in the same transaction, may yet be rolled back."""
-    if not _open:
-        return None
-    scope = ledger(connections[using]).scope
-    return scope if scope is not None and scope.is_open else None
+    return ledger(connections[using]).latest() if _open else None
 
 
 def record(connection: BaseDatabaseWrapper, rows: Sequence[Row]) -> Scope:

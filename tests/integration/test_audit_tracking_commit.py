@@ -140,6 +140,29 @@ def test_what_was_read_in_a_transaction_that_was_rolled_back_is_not_believed(art
     assert (entry.changes, entry.data) == ({"title": [None, "b"]}, {"old_unknown": ["title"]})
 
 
+def test_what_was_read_after_an_inner_rollback_still_depends_on_the_outer_one(article: Article) -> None:
+    found: list[Article] = []
+
+    def change_and_read() -> None:
+        Article.objects.update(title="b")
+        undo(lambda: Article.objects.update(title="c"))
+        found.append(Article.objects.get())
+
+    undo(change_and_read)
+    found[0].save(update_fields=["title"])
+    assert (AuditEntry.objects.get().changes, Article.objects.get().title) == ({"title": [None, "b"]}, "b")
+
+
+def test_savepoints_of_one_transaction_tell_once_for_each_of_them(article: Article, told: list[dict[str, Any]]) -> None:
+    with transaction.atomic():
+        set_title(article, "b")
+        for title in "cd":
+            with transaction.atomic():
+                set_title(article, title)
+        set_title(article, "e")
+    assert [call["count"] for call in told] == [2, 1, 1]
+
+
 def test_an_object_whose_creation_was_rolled_back_is_created_again() -> None:
     made = Article(title="a")
     undo(made.save)
