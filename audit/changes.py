@@ -73,6 +73,7 @@ class TrackedField:
     name: str
     attname: str
     is_mutable: bool
+    plain: type | None
     prepare: Callable[[Any], Any]
     keep: Callable[[Any], Any]
 
@@ -80,6 +81,8 @@ class TrackedField:
         """The value that the column has, as JSON. An expression, whose value only the database knows, as such."""
         if value is None:
             return None
+        if type(value) is self.plain:  # what most values are: nothing is to be prepared
+            return _text(value) if isinstance(value, str) else value
         if hasattr(value, "resolve_expression"):
             return {"expression": str(value)}
         return as_json(self.prepare(value))
@@ -118,7 +121,9 @@ class Plan:
         """The columns, parents' too. Not generated ones: they follow from others."""
         fields = [f for f in self.model._meta.concrete_fields if not f.generated and f.name not in self.declaration.exclude]
         return [
-            TrackedField(f.name, f.attname, not isinstance(f, IMMUTABLE), _preparer(f), self.declaration.keeper(f))
+            TrackedField(
+                f.name, f.attname, not isinstance(f, IMMUTABLE), _plain_type(f), _preparer(f), self.declaration.keeper(f)
+            )
             for f in fields
         ]
 
@@ -184,7 +189,7 @@ class Plan:
         for f in self.fields:
             attname = f.attname
             old, new = known.get(attname, MISSING), values.get(attname, MISSING)
-            if old is new or new is MISSING or not f.written(names):
+            if old is new or new is MISSING or not (names is None or f.written(names)):
                 continue
             kept = f.frozen(new)
             if old == kept:
@@ -203,6 +208,19 @@ class Plan:
             else:
                 snapshot[attname] = kept
         return Difference(changes, unknown, snapshot)
+
+
+def _plain_type(field_: models.Field[Any, Any]) -> type | None:
+    """The type whose values are written as they are. Not for subclasses of Django's fields, which may prepare them in their way."""
+    kinds = {
+        str: (models.CharField, models.TextField, models.SlugField, models.EmailField, models.URLField),
+        int: (
+            models.IntegerField, models.BigIntegerField, models.SmallIntegerField, models.PositiveIntegerField,
+            models.PositiveBigIntegerField, models.PositiveSmallIntegerField, models.AutoField, models.BigAutoField,
+        ),
+        bool: (models.BooleanField,),
+    }  # fmt: skip
+    return next((kind for kind, classes in kinds.items() if type(field_) in classes), None)
 
 
 def _preparer(field_: models.Field[Any, Any]) -> Callable[[Any], Any]:

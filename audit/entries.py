@@ -156,11 +156,13 @@ def _refuse(*args: Any) -> Any:
 
 def label_of(plan: Plan, instance: models.Model, connection: BaseDatabaseWrapper) -> str:
     """The display text of an object, without secrets. Never at the cost of a query: where its `__str__` needs one, type and key."""
+    connection.execute_wrappers.append(_refuse)  # as `execute_wrapper` does, for a third of the time
     try:
-        with connection.execute_wrapper(_refuse):
-            text = plan.declaration.label(instance)
+        text = plan.declaration.label(instance)
     except (_QueryRefusedError, ObjectDoesNotExist, AttributeError, TypeError, ValueError):
         text = f"{plan.model._meta.verbose_name} {'' if plan.pk_is_secret else instance.pk}"
+    finally:
+        connection.execute_wrappers.pop()
     values = vars(instance)
     for name in plan.secrets:
         if isinstance(secret := values.get(name), str) and secret:
