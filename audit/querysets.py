@@ -29,7 +29,8 @@ class TrackedQuerySet(QuerySet[Any]):
         """As Django's. The rows are locked and read before, and read again after: what an expression gave is seen then."""
         self._for_write = True
         plan = plan_of(self.model)
-        attnames = {self.model._meta.get_field(name).attname for name in kwargs if name not in self.query.annotations}
+        fields = [self.model._meta.get_field(name) for name in kwargs if name not in self.query.annotations]
+        attnames = {getattr(f, "attname", None) for f in fields}
         written = [f.attname for f in plan.fields if f.attname in attnames]
         if not written or self.query.is_sliced or self.query.combinator:
             return super().update(**kwargs)

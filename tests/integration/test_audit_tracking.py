@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.core.exceptions import FieldError
 from django.core.files.base import ContentFile
 from django.db import connection, models, transaction
 from django.db.models import F, Value
@@ -488,6 +489,8 @@ def test_a_refused_bulk_write_leaves_the_transaction_usable() -> None:
         Article.objects.all()[:1].update(title="b")
     with pytest.raises(TypeError):
         Article.objects.all()[:1].delete()
+    with pytest.raises(FieldError):
+        Article.objects.update(tags=1)
     assert Article.objects.filter(title=Concat(Value("a"), Value(""))).count() == 1
     with transaction.atomic():
         Article.objects.update(title="c")
