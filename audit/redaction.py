@@ -85,4 +85,6 @@ def hashed(value: Any) -> Any:
 
 
 def _redacted_item(name: Any, item: Any) -> Any:
+    if name == "key" and isinstance(item, Mapping):  # what something goes by, as in a security alert: its parts have names
+        return redacted(item)
     return masked(item) if isinstance(name, str) and is_secret(name) else redacted(item)

