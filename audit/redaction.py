@@ -85,6 +85,6 @@ def hashed(value: Any) -> Any:
 
 
 def _redacted_item(name: Any, item: Any) -> Any:
-    if name == "key" and isinstance(item, Mapping):  # what something goes by, as in a security alert: its parts have names
+    if name in ("key", "keys") and isinstance(item, Mapping):  # what is counted by, as in a security alert: the parts have names
         return redacted(item)
     return masked(item) if isinstance(name, str) and is_secret(name) else redacted(item)
