@@ -17,7 +17,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, 
 from unfold.decorators import display
 from unfold.utils import display_for_label
 
-from audit.models import AuditEntry, Outcome
+from audit.models import CHANGE, AuditEntry, Outcome
 from events.client_ip import client_ip
 from events.readonly import ReadOnlyAdmin, TimeRangeFilter, one_line_time, readable_json
 from events.types import EventPriority
@@ -29,13 +29,13 @@ PRIORITY_COLOURS = {
     EventPriority.HIGH: "warning",
     EventPriority.CRITICAL: "danger",
 }
-CATEGORIES = [("audit", "Audit"), ("security", "Security")]
+CATEGORIES = [("audit", "Audit"), ("security", "Security"), (CHANGE, "Change")]
 # How many of the latest entries are looked at for the words that a filter offers: a DISTINCT over the log would read all of it.
 RECENT = 2_000
 
 
 class CategoryFilter(DropdownFilter):
-    """Where the entry comes from: an audit event, or a security event."""
+    """Where the entry comes from: an audit event, a security event, or the change of an object."""
 
     title = "category"
     parameter_name = "category"
@@ -139,8 +139,21 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     sortable_by = ("time",)
     fieldsets = (
         ("What", {"fields": ("event_type", "action", "outcome_label", "priority_label", "source_category", "exact_time")}),
-        ("Who and where from", {"fields": ("actor_label", "user_id", "ip_address", "user_agent", "session_id")}),
-        ("To what", {"fields": ("resource", "same_resource")}),
+        (
+            "Who and where from",
+            {
+                "fields": (
+                    "actor_label",
+                    "actor_type",
+                    "impersonator",
+                    "user_id",
+                    "ip_address",
+                    "user_agent",
+                    "session_id",
+                )
+            },
+        ),
+        ("To what", {"fields": ("resource", "resource_label", "same_resource", "readable_changes")}),
         ("Where it belongs", {"fields": ("event_id", "correlation_id", "same_correlation")}),
         ("Details", {"fields": ("readable_data", "readable_metadata")}),
     )
@@ -148,7 +161,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
         queryset = super().get_queryset(request)
         is_list = getattr(request.resolver_match, "url_name", "").endswith("_changelist")
-        return queryset.defer("data", "metadata") if is_list else queryset
+        return queryset.defer("data", "metadata", "changes") if is_list else queryset
 
     @display(description="Time", ordering="timestamp")
     def time(self, entry: AuditEntry) -> SafeString:
@@ -197,6 +210,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         if not entry.correlation_id:
             return "–"
         return _link("All entries of this correlation", correlation=entry.correlation_id)
+
+    @display(description="Changes")
+    def readable_changes(self, entry: AuditEntry) -> SafeString | str:
+        return "–" if entry.changes is None else readable_json(entry.changes)
 
     @display(description="Data")
     def readable_data(self, entry: AuditEntry) -> SafeString:

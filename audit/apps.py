@@ -8,13 +8,17 @@ class AuditConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from audit import checks  # noqa: F401  registers the system checks
+        from audit import (
+            checks,  # noqa: F401  registers the system checks
+            tracking,
+        )
         from audit.recorder import recorder
         from events.manager import event_router
         from events.types import EventCategory
 
         event_router.register_emitter(EventCategory.AUDIT, recorder)
+        tracking.complete()
         if apps.is_installed("django.contrib.admin"):
-            from audit import signals
+            from audit import admin_log
 
-            signals.connect()
+            admin_log.connect()

@@ -6,10 +6,13 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import router
 
 from audit.conf import AuditSettings
 from audit.recorder import recorder
+from audit.registry import plans
 from events.checks import settings_errors
+from events.conf import settings as events_settings
 from events.manager import event_router
 from events.types import EventCategory
 
@@ -44,3 +47,58 @@ def check_middleware(**kwargs: Any) -> list[CheckMessage]:
         return []
     hint = f"Add {MIDDLEWARE!r} to MIDDLEWARE, after AuthenticationMiddleware."
     return [Warning("Audit entries of requests will have no actor, address and correlation.", hint=hint, id="audit.W001")]
+
+
+@register
+def check_tracked_databases(**kwargs: Any) -> list[CheckMessage]:
+    """audit.E003: a tracked model lives in another database than the audit log: they could not commit together."""
+    alias = events_settings().DATABASE
+    return [
+        Error(
+            f"{model._meta.label} is tracked and is written to the database {written!r}; the audit log is in {alias!r}.",
+            hint="A change and its entry are one transaction. Route the model to the audit log's database, or don't track it.",
+            obj=model,
+            id="audit.E003",
+        )
+        for model in plans
+        if (written := router.db_for_write(model)) != alias
+    ]
+
+
+@register
+def check_tracked_fields(**kwargs: Any) -> list[CheckMessage]:
+    """audit.E004: `track` was told of a field that the model does not have."""
+    found: list[CheckMessage] = []
+    for plan in set(plans.values()):
+        known = {f.name for f in (*plan.model._meta.concrete_fields, *plan.model._meta.many_to_many)}
+        # What is declared of a parent holds for its children: they have its fields.
+        found += [
+            Error(
+                f"{plan.model._meta.label} is tracked, and has no field {name!r}.",
+                hint=f"Its fields are: {', '.join(sorted(known))}.",
+                obj=plan.model,
+                id="audit.E004",
+            )
+            for name in sorted(plan.declaration.names - known)
+        ]
+    return found
+
+
+@register
+def check_tracked_relatives(**kwargs: Any) -> list[CheckMessage]:
+    """audit.W002: changes of a tracked object that nobody records, because they are written as another model's."""
+    found: list[CheckMessage] = []
+    for plan in set(plans.values()):
+        parents = [parent for parent in plan.model._meta.all_parents if parent not in plans]
+        throughs = [f.remote_field.through for f in plan.many_to_many]
+        own = [t for t in throughs if t is not None and not t._meta.auto_created and t not in plans]
+        found += [
+            Warning(
+                f"{plan.model._meta.label} is tracked, and {other._meta.label}, which holds a part of it, is not.",
+                hint=f"Track {other._meta.label} too, or what is written through it is not recorded.",
+                obj=plan.model,
+                id="audit.W002",
+            )
+            for other in (*parents, *own)
+        ]
+    return found

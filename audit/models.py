@@ -11,6 +11,9 @@ from django.db import models
 from events.types import MAX_ID_LENGTH, MAX_LABEL_LENGTH, MAX_TYPE_LENGTH, EventCategory, EventPriority
 
 MAX_TEXT_LENGTH = 255
+# The category of entries that record the change of an object (`audit.tracking`), and not an event.
+CHANGE = "change"
+CATEGORIES = [*((str(c), c.title()) for c in EventCategory), (CHANGE, "Change")]
 
 
 class Outcome(models.TextChoices):
@@ -30,16 +33,18 @@ class EventEncoder(json.JSONEncoder):
 
 
 class AuditEntry(models.Model):
-    """One audit event: what was done (`event_type`, `action`), how it ended, to what, by whom and from where.
+    """One audit event, or one change of an object: what was done (`event_type`, `action`), how it ended, to what, by whom and
+    from where.
 
     `user_id` is whose business it is, by default the user who did it; `actor_label` names who did it, in words of that time.
-    `source_category` is `audit`, or the category of the event that this one was derived from.
+    `source_category` is `audit`, or the category of the event that this one was derived from, or `change` for a change of an object,
+    whose `changes` has old and new value by field; of a many-to-many field, the rows that went and those that came.
     """
 
     id = models.BigAutoField(primary_key=True)
     event_id = models.CharField("event id", max_length=MAX_ID_LENGTH)
     event_type = models.CharField("type", max_length=MAX_TYPE_LENGTH)
-    source_category = models.CharField("category", max_length=16, choices=[(str(c), c.title()) for c in EventCategory])
+    source_category = models.CharField("category", max_length=16, choices=CATEGORIES)
     action = models.CharField(max_length=MAX_TYPE_LENGTH)
     outcome = models.CharField(max_length=16, choices=Outcome)
     priority = models.CharField(max_length=16, choices=[(str(p), p.title()) for p in EventPriority])
@@ -52,6 +57,11 @@ class AuditEntry(models.Model):
     user_agent = models.CharField(max_length=MAX_TEXT_LENGTH, blank=True)
     session_id = models.CharField("session", max_length=MAX_LABEL_LENGTH, null=True)
     correlation_id = models.CharField("correlation", max_length=MAX_LABEL_LENGTH, null=True)
+    actor_type = models.CharField(max_length=16, blank=True, default="")
+    actor_id = models.CharField("actor id", max_length=MAX_LABEL_LENGTH, blank=True, default="")
+    impersonator = models.CharField(max_length=MAX_TEXT_LENGTH, blank=True, default="")
+    resource_label = models.CharField("resource", max_length=MAX_TEXT_LENGTH, blank=True, default="")
+    changes = models.JSONField(encoder=EventEncoder, null=True)
     data = models.JSONField(encoder=EventEncoder)
     metadata = models.JSONField(encoder=EventEncoder)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from audit.models import MAX_TEXT_LENGTH, AuditEntry, Outcome
+from audit.redaction import redacted
 from events.client_ip import client_ip
 from events.conf import settings
 from events.types import MAX_LABEL_LENGTH, MAX_TYPE_LENGTH, EventCategory, UnifiedEvent
@@ -24,7 +25,8 @@ recorder = Recorder()
 
 
 def entry_of(event: UnifiedEvent) -> AuditEntry:
-    """The unsaved entry of an event. Values that don't fit a column are shortened there; `data` and `metadata` keep them whole."""
+    """The unsaved entry of an event. Values that don't fit a column are shortened there; `data` and `metadata` keep them whole,
+    but for what must not be kept (`audit.redaction`)."""
     metadata = event.metadata
     actor = metadata.get("actor")
     actor = actor if isinstance(actor, dict) else {}
@@ -32,7 +34,8 @@ def entry_of(event: UnifiedEvent) -> AuditEntry:
     if actor.get("type") in (None, "system", "command") and event.user_id and "source_category" not in metadata:
         # An audit event's user is who did it, where nobody else is known to. A security event's is the account that it is about.
         actor = {"type": "user", "id": event.user_id, "label": event.user_id}
-    actor_id = actor.get("id") if actor.get("type") == "user" else None
+    impersonator = actor.get("impersonator")
+    actor_id = _text(actor.get("id"), MAX_LABEL_LENGTH)
     return AuditEntry(
         event_id=event.id,
         event_type=event.event_type,
@@ -41,16 +44,20 @@ def entry_of(event: UnifiedEvent) -> AuditEntry:
         outcome=outcome_of(event),
         priority=str(event.priority),
         timestamp=event.timestamp,
-        user_id=event.user_id or _text(actor_id, MAX_LABEL_LENGTH) or None,
+        user_id=event.user_id or (actor_id if actor.get("type") in ("user", "token") else "") or None,
+        actor_type=_text(actor.get("type"), 16),
+        actor_id=actor_id,
         actor_label=_text(actor.get("label"), MAX_TEXT_LENGTH),
+        impersonator=_text(impersonator.get("label"), MAX_TEXT_LENGTH) if isinstance(impersonator, dict) else "",
         resource_type=resource_type,
         resource_id=resource_id,
+        resource_label=_text(event.data.get("resource_label"), MAX_TEXT_LENGTH),
         ip_address=_address(metadata.get("ip_address")),
         user_agent=_text(metadata.get("user_agent"), MAX_TEXT_LENGTH),
         session_id=event.session_id,
         correlation_id=event.correlation_id,
-        data=event.data,
-        metadata=metadata,
+        data=redacted(event.data),
+        metadata=redacted(metadata),
     )
 
 

@@ -21,7 +21,7 @@ from events.types import (
 )
 
 if TYPE_CHECKING:
-    from events.context import Actor, act_as, correlate
+    from events.context import Actor, act_as, correlate, task_actor
     from events.manager import (
         aemit,
         emit,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 # What needs Django's app registry is imported when it is first used: Django imports this package to load the app.
 _LAZY = {
     "events.sse": ("EventType", "sse_service", "validate_event_data"),
-    "events.context": ("Actor", "act_as", "correlate"),
+    "events.context": ("Actor", "act_as", "correlate", "task_actor"),
     "events.signals": ("connect_signal", "event_routed"),
     "events.manager": (
         "aemit",
@@ -77,7 +77,7 @@ __all__ = [
     "create_workflow_event", "emit", "emit_analytics_event", "emit_audit_event", "emit_event", "emit_monitoring_event",
     "emit_realtime_event", "emit_security_event", "emit_streaming_event", "emit_system_alert", "emit_workflow_event",
     "event_routed", "event_router", "get_event_stats", "initialize_event_system", "shutdown_event_system", "sse_service",
-    "unified_event_manager", "validate_event_data",
+    "task_actor", "unified_event_manager", "validate_event_data",
 ]  # fmt: skip
 
 

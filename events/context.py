@@ -28,15 +28,19 @@ ID_GRAMMAR = re.compile(r"[A-Za-z0-9._:\-]{1,64}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did it. `type` is user, token, command or system; `id` is None where there is none; `label` is for people."""
+    """Who did it. `type` is user, token (somebody by an API token; the id is the user's, a token's own may be the secret), command,
+    task or system; `id` is None where there is none; `label` is for people. `impersonator` is who really did it, in this actor's name.
+    """
 
     type: str
     id: str | None
     label: str
+    impersonator: Actor | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For an event's metadata."""
-        return {"type": self.type, "id": self.id, "label": self.label}
+        values: dict[str, Any] = {"type": self.type, "id": self.id, "label": self.label}
+        return values | {"impersonator": self.impersonator.to_dict()} if self.impersonator else values
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,26 @@ class Context:
 @dataclass(frozen=True)
 class RequestContext(Context):
     """The context of an HTTP request. User and session are looked up when an event is emitted: DRF finds a token's user
-    in the view, and a login changes both. An actor that was set (`act_as`) goes before the user."""
+    in the view, and a login changes both. An actor that was set (`act_as`) goes before the user.
+
+    What authenticated the request is read from `request.auth`, as DRF sets it, and who impersonates its user from
+    `request.impersonator`, as django-impersonate sets it.
+    """
 
     request: HttpRequest | None = None
 
     def current_actor(self) -> Actor | None:
-        return self.actor or user_actor(getattr(self.request, "user", None))
+        return self.actor or self._actor_of(getattr(self.request, "user", None))
 
     async def acurrent_actor(self) -> Actor | None:
         user = getattr(self.request, "user", None)
         if self.actor is None and isinstance(user, LazyObject) and user._wrapped is empty:
-            return user_actor(await cast("Any", self.request).auser())
+            return self._actor_of(await cast("Any", self.request).auser())
         return self.current_actor()
+
+    def _actor_of(self, user: Any) -> Actor | None:
+        by_token = getattr(self.request, "auth", None) is not None
+        return user_actor(user, by_token=by_token, impersonator=getattr(self.request, "impersonator", None))
 
     def current_session(self) -> str | None:
         return session_label(getattr(getattr(self.request, "session", None), "session_key", None))
@@ -126,11 +138,16 @@ def act_as(actor: Actor) -> Iterator[None]:
         yield
 
 
-def user_actor(user: Any) -> Actor | None:
-    """The actor that a signed-in user is; None for an anonymous one."""
+def user_actor(user: Any, *, by_token: bool = False, impersonator: Any = None) -> Actor | None:
+    """The actor that a signed-in user is; None for an anonymous one. `impersonator` is the user who acts in their name."""
     if user is None or not user.is_authenticated:
         return None
-    return Actor("user", str(user.pk), user.get_username())
+    return Actor("token" if by_token else "user", str(user.pk), user.get_username(), user_actor(impersonator))
+
+
+def task_actor(name: str, task_id: str | None = None) -> Actor:
+    """The actor that a background task is, by its name and the id of its run, if there is one: `with act_as(task_actor(…)):`."""
+    return Actor("task", task_id, name)
 
 
 def session_label(session_key: str | None) -> str | None:
@@ -187,7 +204,7 @@ def scope_context(scope: dict[str, Any]) -> Context:
     request_id = _accept_id(headers.get("x-request-id")) or new_id()
     peer = scope.get("client")
     return Context(
-        actor=user_actor(scope.get("user")),
+        actor=user_actor(scope.get("user"), by_token=scope.get("auth") is not None, impersonator=scope.get("impersonator")),
         request_id=request_id,
         correlation_id=_accept_id(headers.get("x-correlation-id")) or request_id,
         ip_address=client_ip(peer[0] if peer else None, headers.get("x-forwarded-for")),

@@ -8,7 +8,10 @@ from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
+import audit
 
+
+@audit.tracked(exclude=["updated_at"])
 class Document(models.Model):
     """A text file that a user uploaded. Only its owner sees it."""
 

@@ -60,7 +60,10 @@ class Credential:
 
 
 class TokenAuthentication:
-    """ASGI middleware: a request with `Authorization: Token …` (DRF's) is its owner's; a wrong token is nobody's."""
+    """ASGI middleware: a request with `Authorization: Token …` (DRF's) is its owner's; a wrong token is nobody's.
+
+    `scope["auth"]` says then what authenticated it.
+    """
 
     def __init__(self, inner: Application) -> None:
         self.inner = inner
@@ -68,7 +71,7 @@ class TokenAuthentication:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         token = Credential.of(scope).token
         if token is not None:
-            scope = dict(scope, user=await database_sync_to_async(_owner)(token))
+            scope = dict(scope, user=await database_sync_to_async(_owner)(token), auth="token")
         await self.inner(scope, receive, send)
 
 

@@ -8,11 +8,15 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
 
 from tests.bench.peers import payload
 from tests.bench.prepare import HERE, PEERS_PYTHON, nchan
@@ -80,6 +84,20 @@ class Contestants:
         env = base_environment() | {"DATABASE_URL": self._databases[database].create(), "VAR_DIR": var}
         env["EVENTS_SSE_MAX_CONNECTIONS_PER_USER"] = "100000"
         return env | ({"REDIS_URL": self.redis_url, "REDIS_PREFIX": redis_prefix()} if redis else {})
+
+    @contextmanager
+    def empty_database(self, database: str) -> Iterator[str]:
+        """The URL of a new PostgreSQL database without tables, for as long as the block; "" for SQLite."""
+        if database == "sqlite":
+            yield ""
+            return
+        name = f"events_bench_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(self.postgresql_url, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            try:
+                yield urlsplit(self.postgresql_url)._replace(path=f"/{name}").geturl()
+            finally:
+                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def ours(self, program: Program, *, websocket: bool = False, env: dict[str, str] | None = None) -> Server:
         """The project, with clients that are signed in."""

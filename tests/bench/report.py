@@ -20,7 +20,9 @@ from tests.support.paths import ROOT
 PAGE = ROOT / "docs" / "benchmarks.md"
 HEADER = ("measured", "ours", "beside it", "ratio", "bar", "met")
 OUR_PACKAGES = ("django", "channels", "channels-redis", "uvicorn", "granian", "daphne", "uvloop", "orjson", "psycopg", "redis")
-PEER_PACKAGES = ("django-eventstream", "sse-starlette", "channels", "channels-redis")
+PEER_PACKAGES = (
+    "django-eventstream", "sse-starlette", "channels", "channels-redis", "django-auditlog", "django-easy-audit", "django-simple-history",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
-from tests.bench import emitting, fanout, memory, routing, scale, storm
+from tests.bench import emitting, fanout, memory, routing, scale, storm, tracking
 from tests.bench.contestants import Contestants
 from tests.bench.prepare import prepare
 from tests.bench.report import Row, say, table, write_page
@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[Contestants, bool], Iterator[Row]]] = {
     "emitting": emitting.run,
     "storm": storm.run,
     "routing": routing.run,
+    "tracking": tracking.run,
 }
 # Whatever hangs: the run ends by itself.
 LONGEST = 1_800

@@ -101,7 +101,7 @@ def test_an_event_is_stored_with_what_the_server_saw(admin: Client) -> None:
     admin_id = str(User.objects.get(username="admin").pk)
     assert event.metadata == {
         "tags": ["a"],
-        "actor": {"type": "user", "id": admin_id, "label": "admin"},
+        "actor": {"type": "token", "id": admin_id, "label": "admin"},
         "request_id": "r-1",
         "ip_address": "127.0.0.1",
         "user_agent": "tests/1",

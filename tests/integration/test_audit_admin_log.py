@@ -13,7 +13,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from audit import signals
+from audit import admin_log
 from audit.models import AuditEntry
 from events.testing import wait_published
 
@@ -98,7 +98,7 @@ def test_a_bulk_deletion_in_a_transaction_vanishes_with_it(admin: User) -> None:
 
 
 def test_connecting_again_records_nothing_twice(admin: User) -> None:
-    signals.connect()
+    admin_log.connect()
     groups = [Group.objects.create(name=f"Group {n}") for n in range(2)]
     LogEntry.objects.log_actions(admin.pk, groups[:1], CHANGE, [{"changed": {"fields": ["Name"]}}])
     LogEntry.objects.log_actions(admin.pk, groups, DELETION)

@@ -169,11 +169,13 @@ def test_an_anonymous_request_has_no_actor(view: str, client: Client, captured_e
     assert event.session_id is None
 
 
-def test_the_user_that_a_token_stands_for_is_the_actor(client: Client, alice: User, captured_events: Captured) -> None:
+def test_the_user_that_a_token_stands_for_is_the_actor_and_the_token_is_told(
+    client: Client, alice: User, captured_events: Captured
+) -> None:
     token = Token.objects.create(user=alice)
     client.post("/token/", headers={"authorization": f"Token {token.key}"})
     event = captured_events.one("view.ran")
-    assert event.metadata["actor"] == actor_of(alice)
+    assert event.metadata["actor"] == actor_of(alice) | {"type": "token"}
     assert token.key not in json.dumps(event.to_dict())
 
 

@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from audit import checks
+from audit.changes import Declaration, Plan
 from audit.checks import check_middleware, check_recorder, check_settings
 from audit.recorder import recorder
+from audit.registry import plans
 from events.manager import event_router
 from events.types import EventCategory
+from tests.support.tracked.models import Article, Base, Child, Member, Membership
 
 
 def test_a_sound_configuration_has_no_complaint() -> None:
@@ -46,3 +50,32 @@ def test_a_missing_middleware_is_warned_of(settings: Any) -> None:
     settings.MIDDLEWARE = []
     (found,) = check_middleware()
     assert (found.id, "EventContextMiddleware" in found.hint) == ("audit.W001", True)
+
+
+class Elsewhere:
+    """A database router that writes articles to another database."""
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return "archive" if model is Article else None
+
+
+def test_a_tracked_model_of_another_database_is_an_error(settings: Any) -> None:
+    assert checks.check_tracked_databases() == []
+    settings.DATABASE_ROUTERS = [Elsewhere()]
+    (found,) = checks.check_tracked_databases()
+    assert (found.id, found.obj, "one transaction" in found.hint) == ("audit.E003", Article, True)
+
+
+def test_a_declared_field_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checks.check_tracked_fields() == []
+    monkeypatch.setitem(plans, Base, Plan(Base, Declaration(mask=frozenset({"nmae"}))))
+    (found,) = checks.check_tracked_fields()
+    assert (found.id, "'nmae'" in found.msg, "id, name" in found.hint) == ("audit.E004", True, True)
+
+
+@pytest.mark.parametrize(("missing", "tracked"), [(Membership, Member), (Base, Child)])
+def test_a_part_of_a_tracked_model_that_is_not_tracked_is_warned_of(monkeypatch: Any, missing: Any, tracked: Any) -> None:
+    assert checks.check_tracked_relatives() == []
+    monkeypatch.delitem(plans, missing)
+    (found,) = checks.check_tracked_relatives()
+    assert (found.id, found.obj, missing._meta.label in found.hint) == ("audit.W002", tracked, True)

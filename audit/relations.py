@@ -1,0 +1,85 @@
+"""Many-to-many fields of tracked models: which rows came and went, whichever side it was done from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from django.db import connections, models
+from django.db.models.signals import m2m_changed
+
+from audit.changes import Plan, as_json
+from audit.entries import UPDATED, label_of, row
+from audit.redaction import REDACTED, hashed, is_secret
+from audit.registry import plans
+from audit.scopes import record
+
+# Django sends the signals in the transaction of the change. What goes is read before it does, what came is told after.
+_ADDED, _REMOVED = ("post_add",), ("pre_remove", "pre_clear")
+
+
+def follow(plan: Plan) -> None:
+    """Record the model's many-to-many fields. Again changes nothing."""
+    for field in plan.many_to_many:
+        if field.model is not plan.model and field.model in plans:
+            continue  # an inherited one: recorded as the parent's
+        uid = f"audit.{plan.resource_type}.{field.name}"
+        receiver = partial(_on_changed, plan, field)
+        m2m_changed.connect(receiver, sender=field.remote_field.through, weak=False, dispatch_uid=uid)
+
+
+def _on_changed(
+    plan: Plan,
+    field: Any,
+    action: str,
+    instance: models.Model,
+    reverse: bool,
+    pk_set: set[Any] | None,
+    using: str,
+    **kwargs: Any,
+) -> None:
+    own = field.m2m_target_field_name() if not reverse else field.m2m_reverse_target_field_name()
+    key = getattr(instance, own)
+    if action in _REMOVED:
+        _record(plan, field, instance, reverse, key, _there(field, reverse, key, pk_set, using), using, came=False)
+    elif action in _ADDED:
+        _record(plan, field, instance, reverse, key, pk_set or (), using, came=True)
+
+
+def _there(field: Any, reverse: bool, key: Any, pk_set: set[Any] | None, using: str) -> list[Any]:
+    """Those of the other side that are there, of `pk_set` or of all. Locked: nobody else takes them away now."""
+    near, far = field.m2m_field_name(), field.m2m_reverse_field_name()
+    if reverse:
+        near, far = far, near
+    rows = field.remote_field.through._base_manager.using(using).filter(**{near: key})
+    if pk_set is not None:
+        rows = rows.filter(**{f"{far}__in": pk_set})
+    attname = field.remote_field.through._meta.get_field(far).attname
+    return list(rows.select_for_update().values_list(attname, flat=True))
+
+
+def _record(
+    plan: Plan, field: Any, instance: models.Model, reverse: bool, key: Any, others: Iterable[Any], using: str, *, came: bool
+) -> None:
+    """The field is the forward side's: from there one entry, from the other side one for each object that has the field."""
+    others = sorted(others, key=lambda other: (str(type(other)), other))
+    if not others:
+        return
+    connection = connections[using]
+    rows = []
+    if not reverse:
+        rows.append(row(plan, UPDATED, instance.pk, label_of(plan, instance, connection), _changes(plan, field, others, came)))
+    if reverse or field.remote_field.symmetrical:
+        rows += [row(plan, UPDATED, other, "", _changes(plan, field, [key], came)) for other in others if reverse or other != key]
+    record(connection, rows)
+
+
+def _changes(plan: Plan, field: Any, keys: list[Any], came: bool) -> dict[str, list[Any]]:
+    declared = plan.declaration
+    kept: list[Any] = [as_json(key) for key in keys]
+    if field.name in declared.hash or is_secret(field.remote_field.model._meta.pk.name):
+        kept = [hashed(key) for key in kept]
+    elif field.name not in declared.open and (field.name in declared.mask or is_secret(field.name)):
+        kept = [REDACTED for _ in kept]
+    return {field.name: [[], kept] if came else [kept, []]}

@@ -1,0 +1,1 @@
+"""Two models with the same fields: one bare, one tracked by the package that is measured."""

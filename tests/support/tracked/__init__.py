@@ -1,0 +1,1 @@
+"""An app of the tests: models that are tracked."""
