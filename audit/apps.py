@@ -1,4 +1,7 @@
+from typing import Any
+
 from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
 
 
 class AuditConfig(AppConfig):
@@ -10,11 +13,25 @@ class AuditConfig(AppConfig):
     def ready(self) -> None:
         from audit import checks  # noqa: F401  registers the system checks
         from audit.recorder import recorder
+        from audit.sealer import sealer
+        from events import background
         from events.manager import event_router
         from events.types import EventCategory
 
         event_router.register_emitter(EventCategory.AUDIT, recorder)
+        background.add_service(sealer)
+        # A migration that rebuilds a table drops its triggers.
+        post_migrate.connect(_protect, sender=self, dispatch_uid="audit.triggers")
         if apps.is_installed("django.contrib.admin"):
             from audit import signals
 
             signals.connect()
+
+
+def _protect(using: str, **kwargs: Any) -> None:
+    from django.db import connections
+
+    from audit import triggers
+
+    if connections[using].vendor in ("sqlite", "postgresql"):
+        triggers.install(connections[using])
