@@ -88,7 +88,14 @@ class Sealer:
                 logger.exception("The audit log can't be sealed now; the next look tries again")
                 connections[events_settings().DATABASE].close()
             stopping.wait(settings().SEAL_INTERVAL)
-        self._give_role_back()
+        self.release()
+
+    def release(self) -> None:
+        """Give the role back, for another process to take at once."""
+        try:
+            SealerLease.objects.using(events_settings().DATABASE).filter(holder=self._holder).update(until=utcnow() - LEASE)
+        except DatabaseError:
+            logger.warning("The sealer's role could not be given back; another process takes it within %s", LEASE)
 
     def _run(self) -> None:
         try:
@@ -115,12 +122,6 @@ class Sealer:
             return True
         lease = SealerLease(id=1, **mine)
         return not leases.exists() and bool(leases.bulk_create([lease], ignore_conflicts=True)) and free.update(**mine) == 1
-
-    def _give_role_back(self) -> None:
-        try:
-            SealerLease.objects.using(events_settings().DATABASE).filter(holder=self._holder).update(until=utcnow() - LEASE)
-        except DatabaseError:
-            logger.warning("The sealer's role could not be given back; another process takes it within %s", LEASE)
 
 
 sealer = Sealer()

@@ -35,7 +35,8 @@ class Finding(NamedTuple):
 
 
 class Verifier:
-    """Compares rows with their seals, seal by seal in order. `findings` is what it found, `rows` and `seals` how many it saw.
+    """Compares rows with their seals, seal by seal in order. `findings` is what it found; `rows`, `seals`, `removed`, `erased` and `unsealed`
+    are how many it saw.
 
     `anchors` are the digests of seals that were noted outside of the database, by number. The first seal must be number 1 unless
     `begins_anywhere`. Where the rows are a selection (`is_complete` is False), rows that are not there mean nothing.
@@ -49,7 +50,7 @@ class Verifier:
         begins_anywhere: bool = False,
     ) -> None:
         self.findings: list[Finding] = []
-        self.rows = self.seals = self.removed = self.erased = 0
+        self.rows = self.seals = self.removed = self.erased = self.unsealed = 0
         self.last: Seal | None = None
         self.is_complete = is_complete
         self._begins_anywhere = begins_anywhere
@@ -76,6 +77,8 @@ class Verifier:
 
     def finish(self, unsealed: Iterable[int] = ()) -> None:
         """All seals were given. `unsealed` are the ids of the rows after the last."""
+        waiting = list(unsealed)
+        self.unsealed = len(waiting)
         number = self.last.number if self.last else 0
         missing = sorted(anchored for anchored in self._anchors if anchored > number)
         if missing and self.is_complete:
@@ -83,7 +86,7 @@ class Verifier:
             message = (
                 f"seals {number + 1} to {missing[-1]} are gone, with whatever they sealed from row {first} on: they were anchored"
             )
-            self._find("tail dropped", first, max(unsealed, default=first), message)
+            self._find("tail dropped", first, max(waiting, default=first), message)
 
     def _verify_chain(self, seal: Seal) -> None:
         last = self.last
@@ -221,7 +224,11 @@ def summary(verifier: Verifier) -> str:
     """What was verified, in a line."""
     head = verifier.last
     upto = f", up to row {head.last_id} (seal {head.number} of {head.sealed_at})" if head else ""
-    extra = "".join(f", {n} {word}" for n, word in ((verifier.removed, "removed"), (verifier.erased, "erased")) if n)
+    extra = "".join(
+        f", {n} {word}"
+        for n, word in ((verifier.removed, "removed"), (verifier.erased, "erased"), (verifier.unsealed, "not sealed yet"))
+        if n
+    )
     return f"{verifier.rows} rows in {verifier.seals} seals{extra}{upto}"
 
 

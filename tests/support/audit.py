@@ -16,7 +16,7 @@ from audit.testing import unprotected
 from audit.verify import Verifier
 from events.types import create_audit_event
 
-DATA = {"reason": "Größe ☃", "n": 1e22, "ratio": 0.1, "list": [1.0, None, True], "deep": {"b": {}, "a": "\u2028"}}
+DATA = {"reason": "Größe ☃", "n": 1e16, "ratio": 0.1, "list": [1.0, None, True], "deep": {"b": {}, "a": "\u2028"}}
 
 
 def write(number: int = 1, **fields: Any) -> list[int]:
@@ -41,7 +41,10 @@ def write_old(moment: datetime, number: int = 1, **fields: Any) -> list[int]:
 
 def seal() -> int:
     """Seal what is settled. How many seals were made."""
-    return sum(1 for _ in Sealer().seal())
+    sealer = Sealer()
+    made = list(sealer.seal())
+    sealer.release()
+    return len(made)
 
 
 def verify(anchors: dict[int, str] | None = None) -> Verifier:

@@ -32,5 +32,6 @@ class Command(BaseCommand):
             sealer.run(stopping)
             return
         made = list(sealer.seal())
+        sealer.release()
         number = sum(seal.count for seal in made)
         self.stdout.write(self.style.SUCCESS(f"Sealed {number} rows with {len(made)} seals."))
