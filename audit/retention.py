@@ -48,7 +48,7 @@ def prune(until: datetime, archives: Path, reason: str, category: str = "") -> i
     """
     removed = 0
     for run in _runs(prunable(until, category)):
-        archive = archives / f"audit-{utcnow():%Y%m%dT%H%M%SZ}-seals-{run[0].seal}-{run[-1].seal}.jsonl"
+        archive = archives / f"audit-{utcnow():%Y%m%dT%H%M%S%fZ}-seals-{run[0].seal}-{run[-1].seal}.jsonl"
         digest = export.write(archive, export.lines(run[0].seal, run[-1].seal))
         _verify(archive)
         for found in run:

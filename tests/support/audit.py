@@ -54,7 +54,7 @@ def verify(anchors: dict[int, str] | None = None) -> Verifier:
 
 def found(anchors: dict[int, str] | None = None) -> list[tuple[str, int, int]]:
     """What verification finds: the kind, and the rows."""
-    return [tuple(finding[:3]) for finding in verify(anchors).findings]
+    return [(finding.kind, finding.first_id, finding.last_id) for finding in verify(anchors).findings]
 
 
 def execute(sql: str, *parameters: Any) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from audit.checks import check_middleware, check_recorder, check_settings
+from audit.checks import check_middleware, check_recorder, check_seals, check_settings
 from audit.recorder import recorder
 from events.manager import event_router
 from events.types import EventCategory
@@ -46,3 +46,16 @@ def test_a_missing_middleware_is_warned_of(settings: Any) -> None:
     settings.MIDDLEWARE = []
     (found,) = check_middleware()
     assert (found.id, "EventContextMiddleware" in found.hint) == ("audit.W001", True)
+
+
+@pytest.mark.parametrize("keys", [["nonsense"], ["a:ed25519-public:" + "00" * 32], ["a:hmac-sha256:" + "00" * 32] * 2])
+def test_a_bad_key_is_an_error_that_does_not_show_it(settings: Any, keys: list[str]) -> None:
+    settings.AUDIT = {"SEAL_KEYS": keys}
+    (found,) = check_settings()
+    assert (found.id, "SEAL_KEYS" in found.msg, "0000" in found.msg) == ("audit.E001", True, False)
+
+
+def test_a_deployment_without_a_key_and_an_anchor_of_its_own_is_warned(settings: Any) -> None:
+    assert [found.id for found in check_seals()] == ["audit.W004", "audit.W005"]
+    settings.AUDIT = {"SEAL_KEYS": ["a:hmac-sha256:" + "00" * 32], "ANCHOR_LOGGER": "audit.anchor"}
+    assert check_seals() == []
