@@ -13,6 +13,7 @@ from audit import triggers
 from audit.conf import AuditSettings, settings
 from audit.recorder import recorder
 from events.checks import settings_errors
+from events.conf import EventsSettings
 from events.conf import settings as events_settings
 from events.manager import event_router
 from events.types import EventCategory
@@ -101,5 +102,7 @@ def check_seals(**kwargs: Any) -> list[CheckMessage]:
 
 def _log_connection(databases: Any) -> BaseDatabaseWrapper | None:
     """The connection to the audit log, where it is among the databases to be checked."""
+    if not databases or settings_errors(EventsSettings, ""):
+        return None
     alias = events_settings().DATABASE
-    return connections[alias] if alias in (databases or ()) else None
+    return connections[alias] if alias in databases else None

@@ -38,11 +38,13 @@ class Horizon:
             return AuditEntry.objects.using(connection.alias).aggregate(last=models.Max("id"))["last"] or 0
         if not self._waiting_for:
             self._next = _last_id()  # before who writes is looked up: who comes later takes higher ids
+            if self._next < self._settled:  # an older database was restored
+                self._settled = 0
             self._waiting_for = _writers()
         else:
             self._waiting_for &= _writers()
         if not self._waiting_for:
-            self._settled = max(self._settled, self._next)
+            self._settled = self._next
         return self._settled
 
 

@@ -10,14 +10,21 @@ from tests.support.remote import DjangoProcess
 WRITE_AND_SEAL = """
 import threading
 from audit.sealer import Sealer
+from tests.support import audit
 from tests.support.audit import write
 stop, sealer = threading.Event(), Sealer()
 thread = threading.Thread(target=sealer.run, args=[stop])
 thread.start()
+audit.running = stop, thread
 for _ in range(10):
     write(2)
 """
-STOP = "stop.set(); thread.join()"
+STOP = """
+from tests.support import audit
+stop, thread = audit.running
+stop.set()
+thread.join()
+"""
 RESULT = """
 from audit import log
 from audit.conf import seal_keys
@@ -34,15 +41,13 @@ result = [
 
 def test_processes_that_all_seal_make_one_chain_also_when_one_is_killed(databases: Databases, tmp_path: Path) -> None:
     env = base_environment() | {"DATABASE_URL": databases.create(), "VAR_DIR": str(tmp_path), "AUDIT_SEAL_INTERVAL": "0.01"}
-    processes = [DjangoProcess(env) for _ in range(3)]
-    names = [{"names": process.run(WRITE_AND_SEAL)} for process in processes[:2]]
-    processes[0].kill()
-    for process in processes[2:]:
-        process.run("from audit.models import SealerLease; SealerLease.objects.update(until='2020-01-01T00:00Z')")
-        sealed, written, findings = process.run(RESULT)
+    with DjangoProcess(env) as first, DjangoProcess(env) as second, DjangoProcess(env) as third:
+        for process in (first, second):
+            process.run(WRITE_AND_SEAL)
+        first.kill()  # with the role, or without it
+        third.run("from audit.models import SealerLease; SealerLease.objects.update(until='2020-01-01T00:00Z')")
+        second.run(STOP)
+        sealed, written, findings = third.run(RESULT)
     assert sealed == written
     assert len(written) == 40
     assert findings == []
-    assert len(names) == 2
-    for process in processes[1:]:
-        process.kill()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from audit import log, rows
 from audit.canonical import CURRENT_FORMAT, row_digest
 from audit.conf import seal_keys
+from audit.horizon import Horizon
 from audit.keys import parse_key
 from audit.models import AuditEntry, AuditSeal, SealerLease
 from audit.sealer import Sealer, _store
@@ -107,6 +108,21 @@ def test_a_row_of_a_transaction_that_is_rolled_back_or_prepared_is_waited_for() 
         slow.rollback()
     (made,) = sealer.seal()
     assert (made.count, made.last_id) == (1, soon)
+
+
+@POSTGRESQL
+def test_after_an_older_database_was_restored_nothing_is_taken_for_settled() -> None:
+    write(5)
+    horizon = Horizon()
+    before = horizon.settled()
+    execute("SELECT setval(pg_get_serial_sequence('audit_log', 'id'), %s)", before + 100)
+    assert horizon.settled() == before + 100
+    execute("SELECT setval(pg_get_serial_sequence('audit_log', 'id'), %s)", before)
+    with another_connection() as slow:
+        slow.execute("LOCK TABLE audit_log IN ROW EXCLUSIVE MODE")
+        assert horizon.settled() == 0
+        slow.rollback()
+    assert horizon.settled() == before
 
 
 @pytest.mark.parametrize("writers", [3])
