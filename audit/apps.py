@@ -1,4 +1,7 @@
+from typing import Any
+
 from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
 
 
 class AuditConfig(AppConfig):
@@ -13,12 +16,26 @@ class AuditConfig(AppConfig):
             tracking,
         )
         from audit.recorder import recorder
+        from audit.sealer import sealer
+        from events import background
         from events.manager import event_router
         from events.types import EventCategory
 
         event_router.register_emitter(EventCategory.AUDIT, recorder)
         tracking.complete()
+        background.add_service(sealer)
+        # A migration that rebuilds a table drops its triggers.
+        post_migrate.connect(_protect, sender=self, dispatch_uid="audit.triggers")
         if apps.is_installed("django.contrib.admin"):
             from audit import admin_log
 
             admin_log.connect()
+
+
+def _protect(using: str, **kwargs: Any) -> None:
+    from django.db import connections
+
+    from audit import triggers
+
+    if connections[using].vendor in ("sqlite", "postgresql"):
+        triggers.install(connections[using])

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Warning, register
-from django.db import router
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-from audit.conf import AuditSettings
+from audit import triggers
+from audit.conf import AuditSettings, settings
 from audit.recorder import recorder
 from audit.registry import plans
 from events.checks import settings_errors
+from events.conf import EventsSettings
 from events.conf import settings as events_settings
 from events.manager import event_router
 from events.types import EventCategory
@@ -86,7 +89,7 @@ def check_tracked_fields(**kwargs: Any) -> list[CheckMessage]:
 
 @register
 def check_tracked_relatives(**kwargs: Any) -> list[CheckMessage]:
-    """audit.W002: changes of a tracked object that nobody records, because they are written as another model's."""
+    """audit.W006: changes of a tracked object that nobody records, because they are written as another model's."""
     found: list[CheckMessage] = []
     for plan in set(plans.values()):
         parents = [parent for parent in plan.model._meta.all_parents if parent not in plans]
@@ -97,8 +100,65 @@ def check_tracked_relatives(**kwargs: Any) -> list[CheckMessage]:
                 f"{plan.model._meta.label} is tracked, and {other._meta.label}, which holds a part of it, is not.",
                 hint=f"Track {other._meta.label} too, or what is written through it is not recorded.",
                 obj=plan.model,
-                id="audit.W002",
+                id="audit.W006",
             )
             for other in (*parents, *own)
         ]
     return found
+
+
+@register(Tags.database)
+def check_triggers(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """audit.W002: the log can be changed, because its triggers are gone. No error: that would stop `migrate`, which mends it."""
+    connection = _log_connection(databases)
+    if connection is None or not triggers.are_tables_there(connection):
+        return []
+    missing = triggers.missing(connection)
+    if not missing:
+        return []
+    hint = "Run `manage.py migrate`, which puts them back, and find out what dropped them: `manage.py verify_audit`."
+    return [
+        Warning(f"The audit log is not append-only: {', '.join(missing)} are missing or changed.", hint=hint, id="audit.W002")
+    ]
+
+
+@register(Tags.database)
+def check_role(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """audit.W003: the site's database role could switch the triggers off."""
+    connection = _log_connection(databases)
+    if connection is None or connection.vendor != "postgresql" or not triggers.are_tables_there(connection):
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT rolsuper, pg_has_role(current_user, relowner, 'USAGE') FROM pg_roles, pg_class"
+            " WHERE rolname = current_user AND pg_class.oid = '\"audit_log\"'::regclass"
+        )
+        is_superuser, is_owner = cursor.fetchone()
+    if not (is_superuser or is_owner):
+        return []
+    kind = "is a superuser" if is_superuser else "owns the table"
+    hint = "Migrate with the owner's role, and serve with one that has SELECT and INSERT on the tables of the audit log, UPDATE and DELETE on audit_log."
+    return [Warning(f"The database role {kind}, so it could drop the triggers of the audit log.", hint=hint, id="audit.W003")]
+
+
+@register(deploy=True)
+def check_seals(**kwargs: Any) -> list[CheckMessage]:
+    """audit.W004, W005: the seals have no key of their own, or nothing outside of the database knows of them."""
+    if check_settings():
+        return []
+    found: list[CheckMessage] = []
+    if not settings().SEAL_KEYS:
+        hint = "Set AUDIT['SEAL_KEYS'] (AUDIT_SEAL_KEYS) to a key that `python -m audit.keys ed25519 ID` makes."
+        found.append(Warning("The seals of the audit log are signed with a key made of SECRET_KEY.", hint=hint, id="audit.W004"))
+    if not (settings().ANCHOR_FILE or settings().ANCHOR_LOGGER):
+        hint = "Set AUDIT['ANCHOR_FILE'] or AUDIT['ANCHOR_LOGGER'] to where who may write the database may not."
+        found.append(Warning("Seals at the end of the audit log could be dropped unnoticed.", hint=hint, id="audit.W005"))
+    return found
+
+
+def _log_connection(databases: Any) -> BaseDatabaseWrapper | None:
+    """The connection to the audit log, where it is among the databases to be checked."""
+    if not databases or settings_errors(EventsSettings, ""):
+        return None
+    alias = events_settings().DATABASE
+    return connections[alias] if alias in databases else None

@@ -12,7 +12,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from audit.changes import Changes, Plan
-from audit.models import CHANGE, MAX_TEXT_LENGTH, AuditEntry, Outcome
+from audit.models import CHANGE, MAX_TEXT_LENGTH, AuditEntry, Outcome, new_salt
 from audit.redaction import hashed, redacted_text
 from events.context import current_context
 from events.ids import new_id
@@ -52,6 +52,7 @@ class Row(NamedTuple):
     resource_label: str
     changes: str | None
     data: str
+    personal_salt: str
     user_id: str | None
     actor_label: str
     actor_type: str
@@ -115,6 +116,7 @@ def row(
         label,
         None if changes is None else orjson.dumps(changes).decode(),
         orjson.dumps(data).decode() if data else "{}",
+        new_salt(),
         *author(),
     )
 

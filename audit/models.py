@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ MAX_TEXT_LENGTH = 255
 # The category of entries that record the change of an object (`audit.tracking`), and not an event.
 CHANGE = "change"
 CATEGORIES = [*((str(c), c.title()) for c in EventCategory), (CHANGE, "Change")]
+SALT_LENGTH = 32  # hexadecimal: 128 bits
 
 
 class Outcome(models.TextChoices):
@@ -30,6 +32,11 @@ class EventEncoder(json.JSONEncoder):
 
     def encode(self, o: Any) -> str:
         return orjson.dumps(o, default=str).decode()
+
+
+def new_salt() -> str:
+    """The salt of a new row."""
+    return secrets.token_hex(SALT_LENGTH // 2)
 
 
 class AuditEntry(models.Model):
@@ -64,6 +71,8 @@ class AuditEntry(models.Model):
     changes = models.JSONField(encoder=EventEncoder, null=True)
     data = models.JSONField(encoder=EventEncoder)
     metadata = models.JSONField(encoder=EventEncoder)
+    # Without it the digest of the row tells nothing of the personal columns: erasing them erases it too.
+    personal_salt = models.CharField(max_length=SALT_LENGTH, default=new_salt, editable=False)
 
     class Meta:
         db_table = "audit_log"
@@ -84,3 +93,117 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.event_id}"
+
+
+class SignedRecord(models.Model):
+    """What `audit.seals` signs, as a row. Moments are text: what is stored is what was signed."""
+
+    format = models.IntegerField()
+    key_id = models.CharField("key", max_length=32)
+    algorithm = models.CharField(max_length=16)
+    signature = models.CharField(max_length=128)
+
+    class Meta:
+        abstract = True
+
+
+class AuditSeal(SignedRecord):
+    """A seal (`audit.seals.Seal`)."""
+
+    number = models.BigIntegerField(primary_key=True)
+    first_id = models.BigIntegerField()
+    last_id = models.BigIntegerField()
+    count = models.IntegerField()
+    digest = models.CharField(max_length=64)
+    previous = models.CharField(max_length=64, blank=True)
+    sealed_at = models.CharField(max_length=27)
+    rows = models.TextField()
+
+    class Meta:
+        db_table = "audit_seal"
+        default_permissions = ()
+        indexes = [models.Index(fields=["last_id"], name="audit_seal_last")]
+
+    def __str__(self) -> str:
+        return f"seal {self.number}"
+
+
+class AuditRemoval(SignedRecord):
+    """What retention removed from the rows of a seal (`audit.seals.Removal`)."""
+
+    id = models.BigAutoField(primary_key=True)
+    seal = models.BigIntegerField()
+    first_id = models.BigIntegerField()
+    last_id = models.BigIntegerField()
+    category = models.CharField(max_length=16, blank=True)
+    until = models.CharField(max_length=27)
+    rows = models.TextField()
+    archive = models.CharField(max_length=MAX_TEXT_LENGTH)
+    archive_digest = models.CharField(max_length=64)
+    reason = models.CharField(max_length=MAX_TEXT_LENGTH)
+    actor = models.CharField(max_length=MAX_TEXT_LENGTH)
+    removed_at = models.CharField(max_length=27)
+
+    class Meta:
+        db_table = "audit_removal"
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["seal"], name="audit_removal_seal"),
+            models.Index(fields=["last_id", "first_id"], name="audit_removal_rows"),
+        ]
+
+    def __str__(self) -> str:
+        return f"removal of rows {self.first_id} to {self.last_id}"
+
+
+class AuditErasure(SignedRecord):
+    """That the personal columns of a row were erased (`audit.seals.Erasure`)."""
+
+    row_id = models.BigIntegerField(primary_key=True)
+    personal = models.CharField(max_length=64)
+    reason = models.CharField(max_length=MAX_TEXT_LENGTH)
+    actor = models.CharField(max_length=MAX_TEXT_LENGTH)
+    erased_at = models.CharField(max_length=27)
+
+    class Meta:
+        db_table = "audit_erasure"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"erasure of row {self.row_id}"
+
+
+class LegalHold(models.Model):
+    """Rows that must stay: those that have all the values that are given; "" is any. A row with `releases` ends another hold."""
+
+    id = models.BigAutoField(primary_key=True)
+    releases = models.BigIntegerField(null=True)
+    category = models.CharField(max_length=16, blank=True)
+    user_id = models.CharField(max_length=MAX_LABEL_LENGTH, blank=True)
+    resource_type = models.CharField(max_length=MAX_TYPE_LENGTH, blank=True)
+    resource_id = models.CharField(max_length=MAX_TEXT_LENGTH, blank=True)
+    reason = models.CharField(max_length=MAX_TEXT_LENGTH)
+    actor = models.CharField(max_length=MAX_TEXT_LENGTH)
+    placed_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "audit_hold"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"legal hold {self.id}"
+
+
+class SealerLease(models.Model):
+    """Which process seals, and until when it does unless it renews. One row."""
+
+    id = models.SmallIntegerField(primary_key=True)
+    holder = models.CharField(max_length=64)
+    until = models.DateTimeField()
+
+    class Meta:
+        db_table = "audit_sealer"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.holder

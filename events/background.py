@@ -1,4 +1,4 @@
-"""A thread for handlers that must not hold up the publisher."""
+"""What runs beside the rest: a thread for handlers that must not hold up the publisher, and services of server processes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,40 @@ import queue
 import threading
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from django.db import connections
+
+
+class Service(Protocol):
+    """What server processes run beside the streams."""
+
+    def start(self) -> None:
+        """Begin, in a thread of its own. Doing it again changes nothing."""
+
+    def stop(self) -> None:
+        """End, when what is begun is done."""
+
+
+_services: list[Service] = []
+
+
+def add_service(service: Service) -> None:
+    """Have each process that serves events run it. Doing it again changes nothing."""
+    if service not in _services:
+        _services.append(service)
+
+
+def start_services() -> None:
+    """Start them all."""
+    for service in _services:
+        service.start()
+
+
+def stop_services() -> None:
+    """End them all."""
+    for service in _services:
+        service.stop()
 
 
 class Job(NamedTuple):

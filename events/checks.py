@@ -10,6 +10,7 @@ from django.db import connections
 from pydantic import ValidationError
 
 from events.conf import AppSettings, EventsSettings, load
+from events.types import EventCategory
 
 
 def settings_errors(cls: type[AppSettings], check_id: str) -> list[CheckMessage]:
@@ -54,3 +55,20 @@ def check_database(**kwargs: Any) -> list[CheckMessage]:
         hint = "Use SQLite or PostgreSQL for EVENTS['DATABASE']; your other databases may be of any kind."
         return [Error(f"The journal can't be kept on {connections[alias].display_name}.", hint=hint, id="events.E003")]
     return []
+
+
+@register
+def check_write_modes(**kwargs: Any) -> list[CheckMessage]:
+    """events.E004: `WRITE_MODES` names a category that there is not, or that is not written at all."""
+    if check_settings():
+        return []
+    written = [str(category) for category in EventCategory if category is not EventCategory.STREAMING]
+    return [
+        Error(
+            f"EVENTS['WRITE_MODES'] has a mode for {name!r}.",
+            hint=f"Categories that are written: {', '.join(written)}.",
+            id="events.E004",
+        )
+        for name in load(EventsSettings).WRITE_MODES
+        if name not in written
+    ]

@@ -1,11 +1,14 @@
 """The settings: one dict an app, `EVENTS` here. Name, type, default and meaning of each key in one place.
 
-Each key can also be set from the environment, as `EVENTS_<KEY>`, which wins over the dict; lists with commas between. Read
+Each key can also be set from the environment, as `EVENTS_<KEY>`, which wins over the dict; lists with commas between, dictionaries as JSON.
+Read
 lazily: nothing is read at import, and a change of the setting (in tests) is seen at once.
 """
 
 from __future__ import annotations
 
+import json
+from enum import StrEnum
 from functools import cache
 from typing import Any, ClassVar, TypeVar, get_origin
 
@@ -25,8 +28,10 @@ class AppSettings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _split(cls, value: Any, info: ValidationInfo) -> Any:
-        """The environment's text for a list or a set: its items, with commas between."""
+        """The environment's text for a list or a set: its items, with commas between. For a dictionary: JSON."""
         field = cls.model_fields[info.field_name or ""]
+        if isinstance(value, str) and get_origin(field.annotation) is dict:
+            return json.loads(value)
         if isinstance(value, str) and get_origin(field.annotation) in (list, set, frozenset):
             return [item.strip() for item in value.split(",") if item.strip()]
         return value
@@ -48,6 +53,14 @@ class AppSettings(BaseSettings):
         return cls(**(getattr(django_settings, cls.setting, None) or {}))
 
 
+class WriteMode(StrEnum):
+    """How an event is written, and its audit entry with it, where it is emitted inside a transaction."""
+
+    WITH_CHANGE = "with_change"  # both commit, or neither
+    INDEPENDENT = "independent"  # it stays when the transaction is rolled back
+    BEST_EFFORT = "best_effort"  # so too, and nobody waits for it, in a transaction or not
+
+
 class EventsSettings(AppSettings):
     """`EVENTS`."""
 
@@ -67,6 +80,11 @@ class EventsSettings(AppSettings):
         10_000,
         ge=1,
         description="Events that may wait for the publisher before LOW ones are shed; at twice as many NORMAL ones are.",
+    )
+    WRITE_MODES: dict[str, WriteMode] = Field(
+        {},
+        description="How the events of a category are written: `with_change`, `independent` of the transaction, or `best_effort`, which is "
+        "independent and not waited for. Unless said otherwise those of `security` are independent, the others go with the change.",
     )
     POLL_INTERVAL: float = Field(1.0, gt=0, le=60, description="Seconds between looks at the journal for what no doorbell told.")
     CHANNEL_LAYER: str = Field("default", description="The channel layer that carries the doorbell to other processes.")

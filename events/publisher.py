@@ -87,6 +87,7 @@ class Publisher:
         with self._changed:
             if self._waiting >= room and _sheddable(ticket, self._waiting >= 2 * room):
                 stats.count("dropped", len(ticket.records))
+                stats.lost(record.category for record in ticket.records)
                 return False
             self._queue.append(ticket)
             self._waiting += len(ticket.records)
@@ -177,6 +178,7 @@ class Publisher:
                     self._write([ticket])
             else:
                 stats.count("write_errors", sum(len(ticket.records) for ticket in tickets))
+                stats.lost(record.category for ticket in tickets for record in ticket.records)
                 logger.exception("The events of %d callers could not be written", len(tickets))
                 _resolve(tickets, False)
         else:

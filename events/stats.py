@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from events.types import EventCategory, EventPriority, UnifiedEvent
@@ -28,6 +29,7 @@ class Statistics:
             self._by_category = Counter(dict.fromkeys(map(str, EventCategory), 0))
             self._by_priority = Counter(dict.fromkeys(map(str, EventPriority), 0))
             self._by_type: Counter[str] = Counter()
+            self._lost = Counter(dict.fromkeys(map(str, EventCategory), 0))
             self._connections = 0
             self._counts = Counter(invalid=0, handler_errors=0, write_errors=0, doorbell_errors=0, hub_errors=0, dropped=0)
 
@@ -46,13 +48,19 @@ class Statistics:
         with self._lock:
             self._counts[what] += number
 
+    def lost(self, categories: Iterable[str]) -> None:
+        """Events of these categories, one each, were not stored and never will be; an audit entry went with each of `audit`."""
+        with self._lock:
+            self._lost.update(categories)
+
     def connected(self, change: int) -> None:
         """So many more streams are open (fewer, if negative)."""
         with self._lock:
             self._connections += change
 
     def snapshot(self) -> dict[str, Any]:
-        """All counters. `errors` is the sum of the errors; `dropped` are events that were shed under overload."""
+        """All counters. `errors` is the sum of the errors; `dropped` are events that were shed under overload, `lost` those of each
+        category that were shed or could not be written."""
         with self._lock:
             counts = dict(self._counts)
             dropped = counts.pop("dropped")
@@ -65,6 +73,7 @@ class Statistics:
                 "connections": self._connections,
                 "errors": sum(counts.values()),
                 "dropped": dropped,
+                "lost": dict(self._lost),
                 **counts,
             }
 

@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from events import journal
 from events.background import Background, Job
-from events.conf import settings
+from events.conf import WriteMode, settings
 from events.exceptions import EmitterFailed
 from events.journal import Record, record_of
 from events.publisher import Publisher, Ticket
@@ -43,8 +43,9 @@ class Writer:
     def write(self, records: Sequence[Record], committed: Callable[[], None]) -> bool:
         """Write records; `committed` is called once they are. False if they are not known to be stored.
 
-        Inside a transaction they commit or vanish with it, except security events: a failed login is often followed by a
-        rollback. Those are written by the publisher, on SQLite after the transaction ends, and nobody waits for it.
+        Inside a transaction they commit or vanish with it, unless `EVENTS["WRITE_MODES"]` says otherwise of the first one's category,
+        as it does of security events: a failed login is often followed by a rollback. Those are written by the publisher, on SQLite
+        after the transaction ends, and nobody waits for it.
         Raises DatabaseError where the connection was lost, and the caller's transaction with it.
         """
         connection = connections[settings().DATABASE]
@@ -54,10 +55,11 @@ class Writer:
         if not durable:
             self._on_commit(committed)
             return True
-        if connection.in_atomic_block and (_belongs_to_test(connection) or not _is_independent(durable)):
+        mode = _mode_of(durable)
+        if connection.in_atomic_block and (_belongs_to_test(connection) or mode is WriteMode.WITH_CHANGE):
             return self._write_here(connection, durable, committed)
         future: concurrent.futures.Future[bool] = concurrent.futures.Future()
-        if connection.in_atomic_block:
+        if connection.in_atomic_block or mode is WriteMode.BEST_EFFORT:
             future.add_done_callback(partial(self._handle_later, self._background.prepare(committed)))
             return self.publisher.submit(Ticket(durable, future))
         return self.publisher.submit(Ticket(durable, future)) and self._await_written(future, committed)
@@ -67,6 +69,8 @@ class Writer:
         ephemeral, durable = _split(records)
         if ephemeral:
             self.publisher.broadcast(ephemeral)
+        if durable and _mode_of(durable) is WriteMode.BEST_EFFORT:
+            return self._submit_only(durable, committed)
         if durable and not await self._submit(durable, committed):
             return False
         await committed()
@@ -103,6 +107,7 @@ class Writer:
                 self._store(records)
         except (Error, EmitterFailed):
             stats.count("write_errors", len(records))
+            stats.lost(record.category for record in records)
             logger.exception("%s %s could not be written", records[0].event_type, records[0].event_id)
             if connection.closed_in_transaction or not connection.is_usable():
                 raise  # the connection was lost: without an exception the caller's block would end as if it had been committed
@@ -135,6 +140,20 @@ class Writer:
         if written.result():
             self._background.run(job)
 
+    def _submit_only(self, records: Sequence[Record], committed: Callable[[], Awaitable[None]]) -> bool:
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[bool] = loop.create_future()
+        self._finish_later(written, committed)
+        if self.publisher.submit(Ticket(records, written)):
+            return True
+        written.set_result(False)
+        return False
+
+    def _finish_later(self, written: asyncio.Future[bool], committed: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.get_running_loop().create_task(_finish(written, committed))
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
+
     async def _submit(self, records: Sequence[Record], committed: Callable[[], Awaitable[None]]) -> bool:
         loop = asyncio.get_running_loop()
         written: asyncio.Future[bool] = loop.create_future()
@@ -148,9 +167,7 @@ class Writer:
             ticket.future = written = loop.create_future()
             if ticket.stored is not None:  # meanwhile
                 written.set_result(ticket.stored)
-            task = loop.create_task(_finish(written, committed))
-            self._finishing.add(task)
-            task.add_done_callback(self._finishing.discard)
+            self._finish_later(written, committed)
             raise
         finally:
             timer.cancel()
@@ -166,8 +183,10 @@ def _split(records: Sequence[Record]) -> tuple[list[Record], Sequence[Record]]:
     return ephemeral, [record for record in records if record.category != EventCategory.STREAMING] if ephemeral else records
 
 
-def _is_independent(records: Sequence[Record]) -> bool:
-    return records[0].category == EventCategory.SECURITY
+def _mode_of(records: Sequence[Record]) -> WriteMode:
+    category = records[0].category
+    usual = WriteMode.INDEPENDENT if category == EventCategory.SECURITY else WriteMode.WITH_CHANGE
+    return settings().WRITE_MODES.get(category, usual)
 
 
 async def _finish(written: asyncio.Future[bool], committed: Callable[[], Awaitable[None]]) -> None:

@@ -122,6 +122,9 @@ class Counters(Fields):
     connections = serializers.IntegerField(help_text="Open streams.")
     errors = serializers.IntegerField(help_text="The sum of the errors below.")  # type: ignore[assignment]
     dropped = serializers.IntegerField(help_text="Events that were shed under overload.")
+    lost = serializers.DictField(
+        child=serializers.IntegerField(), help_text="Events that were shed or could not be written, by category."
+    )
     invalid = serializers.IntegerField()
     handler_errors = serializers.IntegerField()
     write_errors = serializers.IntegerField()
@@ -157,6 +160,7 @@ INVALID = OpenApiResponse(
 BY_CATEGORY = dict.fromkeys(map(str, EventCategory), 0) | {"realtime": 3}
 BY_PRIORITY = dict.fromkeys(map(str, EventPriority), 0) | {"normal": 3}
 BY_TYPE = {"document.uploaded": 3}
+NOTHING_LOST = dict.fromkeys(map(str, EventCategory), 0)
 ERRORS = dict.fromkeys(("errors", "dropped", "invalid", "handler_errors", "write_errors", "doorbell_errors", "hub_errors"), 0)
 COUNTS = {"by_category": BY_CATEGORY, "by_priority": BY_PRIORITY, "by_type": BY_TYPE}
 COUNTERS = OpenApiResponse(
@@ -165,7 +169,7 @@ COUNTERS = OpenApiResponse(
     [
         OpenApiExample(
             "Three uploads",
-            {"processed": 3, "derived": 0, **COUNTS, "connections": 2, **ERRORS}
+            {"processed": 3, "derived": 0, **COUNTS, "connections": 2, **ERRORS, "lost": NOTHING_LOST}
             | {
                 "journal": {
                     "epoch": "3f9c2a7d51e0",

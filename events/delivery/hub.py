@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
 
-from events import journal
+from events import background, journal
 from events.access import HUBS
 from events.batch import Published
 from events.conf import settings
@@ -66,6 +66,7 @@ class Hub:
         await asyncio.shield(self._started)
 
     async def _start(self) -> None:
+        background.start_services()
         await self._places.begin()
         await self._feed.start()
         self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._places.keep())]

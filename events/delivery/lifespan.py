@@ -12,6 +12,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError
 
+from events import background
 from events.delivery.hub import Hub, get_hub
 from events.manager import unified_event_manager
 
@@ -32,6 +33,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
             await send({"type": "lifespan.startup.complete"})
         else:
             await get_hub().stop()
+            await sync_to_async(background.stop_services)()
             await sync_to_async(unified_event_manager.shutdown)()
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -12,13 +12,15 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
 from django.test import TransactionTestCase
 
+from audit.testing import unprotected
+
 KEPT = {ContentType._meta.db_table, Permission._meta.db_table}
 
 
 def fixture_teardown(case: TransactionTestCase) -> None:
     """To be TransactionTestCase._fixture_teardown."""
     for alias in case._databases_names(include_mirrors=False):  # type: ignore[attr-defined]
-        with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
+        with transaction.atomic(using=alias), unprotected(alias), connections[alias].cursor() as cursor:
             for table in tables(alias):  # in any order: foreign keys are checked at the commit
                 cursor.execute(f"DELETE FROM {connections[alias].ops.quote_name(table)}")
 

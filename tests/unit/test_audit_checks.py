@@ -8,7 +8,7 @@ import pytest
 
 from audit import checks
 from audit.changes import Declaration, Plan
-from audit.checks import check_middleware, check_recorder, check_settings
+from audit.checks import check_middleware, check_recorder, check_seals, check_settings
 from audit.recorder import recorder
 from audit.registry import plans
 from events.manager import event_router
@@ -78,4 +78,17 @@ def test_a_part_of_a_tracked_model_that_is_not_tracked_is_warned_of(monkeypatch:
     assert checks.check_tracked_relatives() == []
     monkeypatch.delitem(plans, missing)
     (found,) = checks.check_tracked_relatives()
-    assert (found.id, found.obj, missing._meta.label in found.hint) == ("audit.W002", tracked, True)
+    assert (found.id, found.obj, missing._meta.label in found.hint) == ("audit.W006", tracked, True)
+
+
+@pytest.mark.parametrize("keys", [["nonsense"], ["a:ed25519-public:" + "00" * 32], ["a:hmac-sha256:" + "00" * 32] * 2])
+def test_a_bad_key_is_an_error_that_does_not_show_it(settings: Any, keys: list[str]) -> None:
+    settings.AUDIT = {"SEAL_KEYS": keys}
+    (found,) = check_settings()
+    assert (found.id, "SEAL_KEYS" in found.msg, "0000" in found.msg) == ("audit.E001", True, False)
+
+
+def test_a_deployment_without_a_key_and_an_anchor_of_its_own_is_warned(settings: Any) -> None:
+    assert [found.id for found in check_seals()] == ["audit.W004", "audit.W005"]
+    settings.AUDIT = {"SEAL_KEYS": ["a:hmac-sha256:" + "00" * 32], "ANCHOR_LOGGER": "audit.anchor"}
+    assert check_seals() == []

@@ -1,0 +1,37 @@
+"""Seal the audit log."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from audit.sealer import sealer
+
+
+class Command(BaseCommand):
+    """`seal_audit` once, `seal_audit --forever` beside servers that do not."""
+
+    help = "Seal the rows of the audit log that have no seal yet. Servers do it by themselves, unless AUDIT['SEAL_IN_BACKGROUND'] is off."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--forever", action="store_true", help="go on until Ctrl-C or SIGTERM")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["forever"]:
+            stopping = threading.Event()
+
+            def stop(number: int, frame: FrameType | None) -> None:
+                stopping.set()
+
+            for signal_number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(signal_number, stop)
+            sealer.run(stopping)
+            return
+        made = list(sealer.seal())
+        sealer.release()
+        number = sum(seal.count for seal in made)
+        self.stdout.write(self.style.SUCCESS(f"Sealed {number} rows with {len(made)} seals."))
