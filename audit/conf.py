@@ -20,6 +20,7 @@ class AuditSettings(AppSettings):
         ),
         description="Actions whose audit events are of high priority, so that the staff's browsers hear of them at once.",
     )
+    RECORD_READING: bool = Field(True, description="Record who views, searches and exports the audit log, as entries of it.")
 
 
 def settings() -> AuditSettings:
