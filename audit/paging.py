@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import Max, Min, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from audit.models import AuditEntry
 
@@ -96,5 +96,7 @@ def _merged(branches: Sequence[QuerySet[AuditEntry]], size: int, ascending: bool
 
 def estimated_count() -> int:
     """About how many entries the log has, from its first and its last id."""
-    ends = AuditEntry.objects.aggregate(first=Min("id"), last=Max("id"))
-    return 0 if ends["first"] is None else ends["last"] - ends["first"] + 1
+    ids = AuditEntry.objects.values_list("id", flat=True)
+    # Not an aggregate of both, for which SQLite reads all there is.
+    first, last = ids.order_by("id").first(), ids.order_by("-id").first()
+    return 0 if first is None or last is None else last - first + 1
