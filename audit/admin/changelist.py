@@ -57,8 +57,8 @@ class KeysetChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         self.page: Page = read_page(self.branches, self.list_per_page, **self.places)
         self.result_list = self.page.entries
-        self.result_count = len(self.result_list)
-        self.full_result_count = None
+        # As many "in full": Unfold then says no number in the page's head, and the foot has ours.
+        self.result_count = self.full_result_count = len(self.result_list)
         self.show_full_result_count = self.show_admin_actions = self.can_show_all = self.multi_page = False
         self.paginator = KeysetLinks(
             newer=self._link(AFTER, self.page.newer),

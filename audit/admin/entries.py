@@ -22,13 +22,13 @@ from audit.admin.changelist import AS, LIVE, KeysetChangeList
 from audit.admin.diff import field_changes
 from audit.admin.pages import LogPages
 from audit.formats import FORMATS
-from audit.models import AuditEntry, Outcome
+from audit.models import AuditEntry
 from audit.paging import ORDER
 from audit.reading import record_entry, record_list
+from audit.templatetags.audit import OUTCOME_COLOURS
 from events.readonly import ReadOnlyAdmin, TimeRangeFilter, one_line_time, readable_json
 from events.types import EventPriority
 
-OUTCOME_COLOURS = {Outcome.SUCCESS: "success", Outcome.FAILURE: "danger", Outcome.DENIED: "warning", Outcome.UNKNOWN: "default"}
 PRIORITY_COLOURS = {
     EventPriority.LOW: "default",
     EventPriority.NORMAL: "info",

@@ -10,10 +10,20 @@ from django.template.context import Context
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from audit.models import Outcome
+
 register = template.Library()
 
 # What is looked at and never changed has no history.
 WITHOUT_HISTORY = frozenset({"audit.auditentry", "events.journalentry", "security.failurewindow"})
+
+OUTCOME_COLOURS = {Outcome.SUCCESS: "success", Outcome.FAILURE: "danger", Outcome.DENIED: "warning", Outcome.UNKNOWN: "default"}
+
+
+@register.filter
+def audit_outcome_colour(outcome: str) -> str:
+    """The colour, by Unfold's name, of an outcome's label."""
+    return OUTCOME_COLOURS.get(Outcome(outcome), "default") if outcome in Outcome.values else "default"
 
 
 @register.simple_tag(takes_context=True)

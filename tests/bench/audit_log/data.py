@@ -79,7 +79,7 @@ def _values(number: int, rows: int) -> list[Any]:
         "impersonator": "",
         "resource_type": "" if category == "security" else model,
         "resource_id": "" if category == "security" else key,
-        "resource_label": "" if category == "security" else f"{model} {key}",
+        "resource_label": "" if category == "security" else f"No. {key}",
         "ip_address": "203.0.113.1" if chance.random() < HOT else f"10.{user[:1]}.{chance.randrange(256)}.{chance.randrange(64)}",
         "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
         "session_id": f"s{chance.randrange(10**9)}",
