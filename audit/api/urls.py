@@ -9,5 +9,5 @@ from audit.api.views import Entries, Entry, Export
 urlpatterns = [
     path("audit/", Entries.as_view(), name="api-audit"),
     path("audit/export/", Export.as_view(), name="api-audit-export"),
-    path("audit/<int:entry_id>/", Entry.as_view(), name="api-audit-entry"),
+    path("audit/<str:entry_id>/", Entry.as_view(), name="api-audit-entry"),
 ]

@@ -62,8 +62,9 @@ class Entry(APIView):
         description="That you read it is recorded. For staff with `audit.view_auditentry`.",
         responses={200: schema.FOUND, 404: error("There is no such entry."), **REFUSALS},
     )
-    def get(self, request: Request, entry_id: int) -> Response:
-        entry = AuditEntry.objects.filter(pk=entry_id).first() if entry_id <= MAX_ID else None
+    def get(self, request: Request, entry_id: str) -> Response:
+        number = int(entry_id) if entry_id.isdecimal() and len(entry_id) < 20 else MAX_ID + 1
+        entry = AuditEntry.objects.filter(pk=number).first() if number <= MAX_ID else None
         if entry is None:
             raise NotFound
         record_entry(request, entry.pk)

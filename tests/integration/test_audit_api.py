@@ -99,7 +99,8 @@ def test_what_can_not_be_read_is_told_by_name(client: Client, query: str, field:
 
 def test_an_entry_that_is_not_there_is_404(client: Client) -> None:
     assert client.get(f"{API}999/").status_code == 404
-    assert client.get(f"{API}99999999999999999999/").status_code == 404
+    for address in ("99999999999999999999", "9" * 5_000, "-1", "abc", "%00"):
+        assert client.get(f"{API}{address}/").status_code == 404
 
 
 @pytest.mark.parametrize(
