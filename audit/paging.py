@@ -16,7 +16,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_ID = 2**63 - 1
 
 
-class Place(NamedTuple):
+class Key(NamedTuple):
     """Where an entry is in the order of the pages."""
 
     timestamp: datetime
@@ -27,38 +27,38 @@ class Place(NamedTuple):
         return f"{(self.timestamp - EPOCH) // timedelta(microseconds=1)}.{self.id}"
 
     @classmethod
-    def of(cls, entry: AuditEntry) -> Place:
-        """The place of an entry."""
+    def of(cls, entry: AuditEntry) -> Key:
+        """The key of an entry."""
         return cls(entry.timestamp, entry.id)
 
     @classmethod
-    def parse(cls, text: str) -> Place:
-        """The place that `str()` wrote. Raises ValueError for any other text."""
+    def parse(cls, text: str) -> Key:
+        """The key that `str()` wrote. Raises ValueError for any other text."""
         microseconds, _, number = text.partition(".")
         try:
-            place = cls(EPOCH + timedelta(microseconds=int(microseconds)), int(number))
+            key = cls(EPOCH + timedelta(microseconds=int(microseconds)), int(number))
         except OverflowError:
             raise ValueError(text) from None
-        if not 0 <= place.id <= MAX_ID:
+        if not 0 <= key.id <= MAX_ID:
             raise ValueError(text)
-        return place
+        return key
 
     def older(self) -> Q:
-        """What comes after this place. The first condition is for the index, the rest for entries of the same moment."""
+        """What comes after this key. The first condition is for the index, the rest for entries of the same moment."""
         return Q(timestamp__lte=self.timestamp) & (Q(timestamp__lt=self.timestamp) | Q(id__lt=self.id))
 
     def newer(self) -> Q:
-        """What comes before this place."""
+        """What comes before this key."""
         return Q(timestamp__gte=self.timestamp) & (Q(timestamp__gt=self.timestamp) | Q(id__gt=self.id))
 
 
 @dataclass(frozen=True)
 class Page:
-    """Entries, newest first. `older` and `newer` are the places from which to go on, None where the log ends."""
+    """Entries, newest first. `older` and `newer` are the keys from which to go on, None where the log ends."""
 
     entries: list[AuditEntry]
-    older: Place | None = None
-    newer: Place | None = None
+    older: Key | None = None
+    newer: Key | None = None
 
     @property
     def is_all(self) -> bool:
@@ -66,9 +66,7 @@ class Page:
         return self.older is None and self.newer is None
 
 
-def read_page(
-    branches: Sequence[QuerySet[AuditEntry]], size: int, before: Place | None = None, after: Place | None = None
-) -> Page:
+def read_page(branches: Sequence[QuerySet[AuditEntry]], size: int, before: Key | None = None, after: Key | None = None) -> Page:
     """The page of `size` entries that are older than `before`, or newer than `after`; the first page where neither is given, or
     where fewer are newer.
 
@@ -78,20 +76,20 @@ def read_page(
         entries = _merged([branch.filter(after.newer()) for branch in branches], size + 1, ascending=True)
         if len(entries) >= size:
             page = entries[:size][::-1]
-            return Page(page, Place.of(page[-1]), Place.of(page[0]) if len(entries) > size else None)
+            return Page(page, Key.of(page[-1]), Key.of(page[0]) if len(entries) > size else None)
         before = None
     bounded = branches if before is None else [branch.filter(before.older()) for branch in branches]
     entries = _merged(bounded, size + 1)
     page = entries[:size]
-    older = Place.of(page[-1]) if len(entries) > size else None
-    newer = None if before is None else Place.of(page[0]) if page else before
+    older = Key.of(page[-1]) if len(entries) > size else None
+    newer = None if before is None else Key.of(page[0]) if page else before
     return Page(page, older, newer)
 
 
 def _merged(branches: Sequence[QuerySet[AuditEntry]], size: int, ascending: bool = False) -> list[AuditEntry]:
     order = [column.removeprefix("-") for column in ORDER] if ascending else ORDER
     found = {entry.id: entry for branch in branches for entry in branch.order_by(*order)[:size]}
-    return sorted(found.values(), key=Place.of, reverse=not ascending)[:size]
+    return sorted(found.values(), key=Key.of, reverse=not ascending)[:size]
 
 
 def estimated_count() -> int:

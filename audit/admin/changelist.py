@@ -1,4 +1,4 @@
-"""The list of the log, paged by key: links to newer and older entries in place of page numbers, and nothing is counted."""
+"""The list of the log, paged by key: links to newer and older entries instead of page numbers, and nothing is counted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from unfold.views import ChangeList
 
 from audit.models import AuditEntry
-from audit.paging import Page, Place, estimated_count, read_page
+from audit.paging import Key, Page, estimated_count, read_page
 from audit.selection import searched
 
 BEFORE, AFTER, LIVE, AS = "before", "after", "live", "as"
@@ -41,10 +41,10 @@ class KeysetChangeList(ChangeList):
         query = request.GET.copy()
         own = {name: query.pop(name)[-1] for name in (BEFORE, AFTER, LIVE, AS) if name in query}
         request.GET = query  # type: ignore[assignment]
-        self.places = {name: place for name in (BEFORE, AFTER) if (place := _place(own.get(name)))}
+        self.keys = {name: key for name in (BEFORE, AFTER) if (key := key_in(own.get(name)))}
         super().__init__(request, *args, **kwargs)
         self.asked = {name: values[-1] for name, values in self.filter_params.items() if values[-1]}
-        self.is_first = self.page.newer is None and BEFORE not in self.places
+        self.is_first = self.page.newer is None and BEFORE not in self.keys
         self.is_followed = self.is_first and _signed(own.get(LIVE)) == self._claim(request)
         self._request = request
 
@@ -55,7 +55,7 @@ class KeysetChangeList(ChangeList):
         return queryset.filter(reduce(or_, conditions)) if conditions else queryset
 
     def get_results(self, request: HttpRequest) -> None:
-        self.page: Page = read_page(self.branches, self.list_per_page, **self.places)
+        self.page: Page = read_page(self.branches, self.list_per_page, **self.keys)
         self.result_list = self.page.entries
         # As many "in full": Unfold then says no number in the page's head, and the foot has ours.
         self.result_count = self.full_result_count = len(self.result_list)
@@ -74,8 +74,8 @@ class KeysetChangeList(ChangeList):
     def _claim(self, request: HttpRequest) -> list[Any]:
         return [request.user.pk, self.get_query_string()]
 
-    def _link(self, name: str, place: Place | None) -> str | None:
-        return None if place is None else self.get_query_string({name: str(place)})
+    def _link(self, name: str, key: Key | None) -> str | None:
+        return None if key is None else self.get_query_string({name: str(key)})
 
     def _summary(self) -> str:
         if self.page.is_all:
@@ -85,9 +85,10 @@ class KeysetChangeList(ChangeList):
         return f"about {estimated_count():,} entries"
 
 
-def _place(text: str | None) -> Place | None:
+def key_in(text: str | None) -> Key | None:
+    """The key that a parameter holds; None where it holds none."""
     try:
-        return Place.parse(text) if text else None
+        return Key.parse(text) if text else None
     except ValueError:
         return None
 

@@ -12,12 +12,12 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 
-from audit.admin.changelist import AFTER, BEFORE, _place
+from audit.admin.changelist import AFTER, BEFORE, key_in
 from audit.admin.chart import OPTIONS, STEPS, volume
 from audit.admin.diff import field_changes
 from audit.admin.filters import PERIODS
 from audit.formats import FORMATS
-from audit.paging import Place, read_page
+from audit.paging import Key, read_page
 from audit.reading import record_list
 from audit.selection import Selection
 from audit.streaming import export_response
@@ -49,12 +49,12 @@ class LogPages:
         }
         if set(asked) not in TIMELINES or any("\0" in value for value in asked.values()):
             return HttpResponseRedirect(reverse("admin:audit_auditentry_changelist"))
-        places = {name: place for name in (BEFORE, AFTER) if (place := _place(request.GET.get(name)))}
-        page = read_page([Selection(**asked).rows().defer("data", "metadata")], TIMELINE_SIZE, **places)
+        keys = {name: key for name in (BEFORE, AFTER) if (key := key_in(request.GET.get(name)))}
+        page = read_page([Selection(**asked).rows().defer("data", "metadata")], TIMELINE_SIZE, **keys)
         record_list(request, "timeline", asked)
 
-        def link(name: str, place: Place | None) -> str | None:
-            return None if place is None else f"?{urlencode(asked | {name: str(place)})}"
+        def link(name: str, key: Key | None) -> str | None:
+            return None if key is None else f"?{urlencode(asked | {name: str(key)})}"
 
         context = {
             "title": "Timeline of "

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 
 from audit.formats import FORMATS
 from audit.models import CATEGORIES, MAX_TEXT_LENGTH, Outcome
-from audit.paging import Place
+from audit.paging import Key
 from audit.selection import Selection
 from events.api.base import Invalid, Problem
 from events.types import MAX_LABEL_LENGTH, MAX_TYPE_LENGTH, EventPriority
@@ -75,14 +75,14 @@ def asked(request: Request, parameters: type[AuditSelection]) -> tuple[Selection
     return Selection(**parts), values
 
 
-def places_of(cursor: str | None) -> dict[str, Place]:
+def keys_of(cursor: str | None) -> dict[str, Key]:
     """The arguments of `read_page` that a cursor names. Raises Invalid."""
     if cursor is None:
         return {}
     try:
         for name, prefix in (("before", BEFORE), ("after", AFTER)):
             if cursor.startswith(prefix):
-                return {name: Place.parse(cursor.removeprefix(prefix))}
+                return {name: Key.parse(cursor.removeprefix(prefix))}
     except ValueError:
         pass
     raise Invalid([Problem("cursor", "is not the cursor of a page")])

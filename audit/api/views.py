@@ -14,10 +14,10 @@ from rest_framework.utils.urls import replace_query_param
 
 from audit.api import schema
 from audit.api.permissions import MayExport, MayView
-from audit.api.reading import AFTER, BEFORE, PAGE_SIZE, AuditQuery, ExportQuery, asked, places_of
+from audit.api.reading import AFTER, BEFORE, PAGE_SIZE, AuditQuery, ExportQuery, asked, keys_of
 from audit.formats import FIELDS, FORMATS
 from audit.models import AuditEntry
-from audit.paging import MAX_ID, Place, read_page
+from audit.paging import MAX_ID, Key, read_page
 from audit.reading import record_entry, record_list
 from audit.streaming import export_response
 from events.api.base import APIView
@@ -40,7 +40,7 @@ class Entries(APIView):
     )
     def get(self, request: Request) -> Response:
         selection, rest = asked(request, AuditQuery)
-        page = read_page([selection.rows()], rest.get("page_size", PAGE_SIZE), **places_of(rest.get("cursor")))
+        page = read_page([selection.rows()], rest.get("page_size", PAGE_SIZE), **keys_of(rest.get("cursor")))
         record_list(request, "api", selection.given())
         return Response(
             {
@@ -96,5 +96,5 @@ def as_item(entry: AuditEntry) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in FIELDS}
 
 
-def _link(request: Request, prefix: str, place: Place | None) -> str | None:
-    return None if place is None else replace_query_param(request.build_absolute_uri(), "cursor", f"{prefix}{place}")
+def _link(request: Request, prefix: str, key: Key | None) -> str | None:
+    return None if key is None else replace_query_param(request.build_absolute_uri(), "cursor", f"{prefix}{key}")

@@ -11,7 +11,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from audit.models import AuditEntry
-from audit.paging import Place, read_page
+from audit.paging import Key, read_page
 from tests.support.auditing import START, account, entry, readings
 
 pytestmark = pytest.mark.django_db
@@ -58,7 +58,7 @@ def test_a_page_stays_as_it_is_while_entries_arrive() -> None:
 
 def test_where_less_than_a_page_is_newer_the_first_page_is_shown() -> None:
     made = [entry(number) for number in range(5)]
-    page = read_page([AuditEntry.objects.all()], 3, after=Place.of(made[3]))
+    page = read_page([AuditEntry.objects.all()], 3, after=Key.of(made[3]))
     assert ids(page.entries) == ids(made[:1:-1])
     assert page.newer is None
 
@@ -71,14 +71,14 @@ def test_what_several_columns_hold_is_merged_in_order_and_once() -> None:
 
 
 def test_a_place_is_read_as_it_was_written() -> None:
-    place = Place(START, 42)
-    assert Place.parse(str(place)) == place
+    key = Key(START, 42)
+    assert Key.parse(str(key)) == key
 
 
 @pytest.mark.parametrize("text", ["", "1", "a.1", "1.a", "9" * 30 + ".1", "1.-1", "1." + "9" * 30])
 def test_other_text_is_no_place(text: str) -> None:
     with pytest.raises(ValueError):
-        Place.parse(text)
+        Key.parse(text)
 
 
 def test_the_list_links_older_and_newer_pages_with_its_filters(client: Client) -> None:

@@ -18,7 +18,7 @@ from django.urls import reverse
 
 from audit.formats import FORMATS, encoded, rows
 from audit.models import AuditEntry
-from audit.paging import Place
+from audit.paging import Key
 from tests.bench.audit_log.data import fill
 
 ROUNDS = 5
@@ -90,7 +90,7 @@ def _pages() -> dict[str, str]:
     old = oldest.timestamp.date().isoformat()
     return {
         "list": listed,
-        "list, in the middle": f"{listed}?before={Place.of(middle)}",
+        "list, in the middle": f"{listed}?before={Key.of(middle)}",
         **{f"list, {name}": f"{listed}?{query.format(old=old)}" for name, query in FILTERS.items()},
         "entry": reverse("admin:audit_auditentry_change", args=[middle.pk]),
         "timeline of a correlation": f"{listed}timeline/?correlation=c-4711",
