@@ -4,7 +4,7 @@
 PYTHON ?= $(or $(wildcard .venv/bin/python),python3)
 BIN := .venv/bin
 
-.PHONY: help run test fault-test bench lint format typecheck js-test requirements reference clean env dev-env
+.PHONY: help run test fault-test bench audit-bench lint format typecheck js-test requirements reference clean env dev-env
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36mmake %-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ test: dev-env lint typecheck ## all checks and all tests, on SQLite and PostgreS
 
 bench: dev-env ## measure beside the peers, write docs/benchmarks.md; ARGS="fanout --quick" for a part of it
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+audit-bench: dev-env ## fill an audit log with two million entries, measure its pages, write docs/audit-benchmarks.md
+	@$(BIN)/python -m tests.bench.audit_log $(ARGS)
 
 fault-test: dev-env ## many events on both databases, while everything fails that may
 	@$(BIN)/python -m scripts.run_faults $(ARGS)

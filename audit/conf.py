@@ -66,6 +66,8 @@ class AuditSettings(AppSettings):
             raise ValueError("two keys have one id")
         return texts
 
+    RECORD_READING: bool = Field(True, description="Record who views, searches and exports the audit log, as entries of it.")
+
 
 def settings() -> AuditSettings:
     """The settings of this app."""

@@ -235,7 +235,7 @@ def summary(verifier: Verifier) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Verify a file. The exit status."""
     parser = argparse.ArgumentParser(prog="python -m audit.verify", description="Verify an export of the audit log.")
-    parser.add_argument("export", type=Path, help="a file of JSON Lines, as export_audit writes it")
+    parser.add_argument("export", type=Path, help="a file of JSON Lines, as export_sealed_audit writes it")
     parser.add_argument(
         "--key", action="append", required=True, metavar="ID:ALGORITHM:HEX", help="a key; more than one if it changed"
     )

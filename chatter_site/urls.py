@@ -7,6 +7,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("chatter_site.demo.urls")),
     path("", include("events.urls")),
+    path("api/", include("audit.api.urls")),
     path("api/", include("events.api.urls")),
     path("accounts/login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("accounts/logout/", auth.LogoutView.as_view(), name="logout"),

@@ -238,7 +238,7 @@ def test_an_export_verifies_offline_with_the_public_key_alone(settings: Any, tmp
     seal()
     erasure.erase("42", "x")
     retention.prune(utcnow() - YEAR_AGO, tmp_path, "x", "security")
-    run("export_audit", str(tmp_path / "log.jsonl"))
+    run("export_sealed_audit", str(tmp_path / "log.jsonl"))
     key = parse_key(PRIVATE)
     assert isinstance(key, Ed25519Key)
     public = ["--key", public_text(key), "--anchors", str(tmp_path / "anchors")]
@@ -253,7 +253,7 @@ def test_an_export_verifies_offline_with_the_public_key_alone(settings: Any, tmp
     assert offline(str(tmp_path / "nowhere"), *public).returncode == 2
     assert of_the_audit("exported").data["file"] == "log.jsonl"
     with pytest.raises(CommandError, match="exists"):
-        run("export_audit", str(tmp_path / "log.jsonl"))
+        run("export_sealed_audit", str(tmp_path / "log.jsonl"))
 
 
 def test_a_selection_verifies_what_it_holds() -> None:

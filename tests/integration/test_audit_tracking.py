@@ -17,6 +17,7 @@ from django.db.models.functions import Concat
 
 from audit.models import AuditEntry
 from audit.tracking import track
+from tests.support.auditing import empty_log
 from tests.support.tracked.models import Article, ArticleProxy, Base, Child, Key, Member, Membership, Tag, Untracked
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +34,7 @@ def new_entries(after: int | None = None) -> list[AuditEntry]:
 def article(**values: Any) -> Article:
     """One that was made before what the test looks at."""
     made = Article.objects.create(**{"title": "a"} | values)
-    AuditEntry.objects.all().delete()
+    empty_log()
     return made
 
 
@@ -168,7 +169,7 @@ def test_an_old_value_that_is_not_known_is_said_to_be_so() -> None:
 
 def test_an_object_that_was_never_loaded_is_recorded_without_old_values() -> None:
     known = Key.objects.create(key="k1")
-    AuditEntry.objects.all().delete()
+    empty_log()
     Key(pk=known.pk, note="n").save()
     assert one().changes["note"] == [None, "n"]
     assert "note" in one().data["old_unknown"]
@@ -319,7 +320,7 @@ def test_friends_are_recorded_on_both_sides() -> None:
 
 def test_rows_of_a_through_model_are_recorded_as_objects_too() -> None:
     member, tag = Member.objects.create(name="m"), Tag.objects.create(name="t")
-    AuditEntry.objects.all().delete()
+    empty_log()
     member.groups.add(tag, through_defaults={"role": "editor"})
     Membership.objects.get().delete()
     assert [(e.event_type, e.changes.get("role"), e.changes.get("groups")) for e in entries()] == [
@@ -351,7 +352,7 @@ def test_an_update_says_only_what_it_changed() -> None:
 def test_annotations_distinct_and_order_do_not_hinder_an_update() -> None:
     saved = article(count=1)
     saved.tags.add(Tag.objects.create(name="x"), Tag.objects.create(name="xx"))
-    AuditEntry.objects.all().delete()
+    empty_log()
     chosen = Article.objects.filter(tags__name__startswith="x").distinct().order_by("title").annotate(twice=F("count") * 2)
     assert chosen.update(count=F("twice") + 5) == 1
     assert one().changes == {"count": [1, 7]}
@@ -383,7 +384,7 @@ def test_objects_made_in_bulk_are_recorded_one_by_one() -> None:
 @pytest.mark.parametrize("on_conflict", ["ignore", "update"])
 def test_what_was_offered_is_recorded_where_nobody_knows_what_was_made(on_conflict: str) -> None:
     Key.objects.create(key="k1", note="old")
-    AuditEntry.objects.all().delete()
+    empty_log()
     options: dict[str, Any] = {"ignore_conflicts": True}
     if on_conflict == "update":
         options = {"update_conflicts": True, "unique_fields": ["key"], "update_fields": ["note"]}
@@ -413,7 +414,7 @@ def test_objects_deleted_in_bulk_are_recorded_one_by_one() -> None:
 def test_above_the_limit_one_entry_has_count_and_criterion(settings: Any, operation: str) -> None:
     settings.AUDIT = {"BULK_LIMIT": 2}
     saved = Article.objects.bulk_create([Article(title="a", count=n, api_token="T0KEN-1") for n in range(4)])
-    AuditEntry.objects.all().delete()
+    empty_log()
     chosen = Article.objects.filter(count__gte=0, api_token="T0KEN-1")
     if operation == "update":
         chosen.update(title="b")

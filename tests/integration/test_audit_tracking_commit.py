@@ -14,6 +14,7 @@ from django.db.models.signals import post_save
 
 from audit.models import AuditEntry
 from audit.signals import entries_recorded
+from tests.support.auditing import empty_log
 from tests.support.databases import Databases, base_environment
 from tests.support.paths import ROOT
 from tests.support.remote import DjangoProcess
@@ -29,7 +30,7 @@ class Undone(Exception):
 @pytest.fixture
 def article() -> Article:
     made = Article.objects.create(title="a", count=1)
-    AuditEntry.objects.all().delete()
+    empty_log()
     return made
 
 
@@ -181,7 +182,7 @@ def test_a_statement_that_fails_leaves_no_entry() -> None:
 
 def test_what_a_receiver_rolls_back_within_a_bulk_write_is_not_recorded(article: Article) -> None:
     other = Article.objects.create(title="x")
-    AuditEntry.objects.all().delete()
+    empty_log()
 
     def receiver(instance: Article, **kwargs: Any) -> None:
         undo(lambda: set_title(other, "y"))

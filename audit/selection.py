@@ -1,0 +1,62 @@
+"""Which entries of the log: one description for the API and the command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from django.db.models import QuerySet
+
+from audit.models import AuditEntry
+
+# What a part of a selection is compared with, where its name is another than the column's.
+LOOKUPS = {
+    "category": "source_category",
+    "actor": "actor_label",
+    "correlation": "correlation_id",
+    "address": "ip_address",
+    "since": "timestamp__gte",
+    "until": "timestamp__lt",
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Entries whose columns are exactly what is given, and that happened from `since` until before `until`.
+
+    None leaves a part open. All parts are served by an index.
+    """
+
+    category: str | None = None
+    action: str | None = None
+    outcome: str | None = None
+    priority: str | None = None
+    actor: str | None = None
+    user_id: str | None = None
+    resource_type: str | None = None
+    resource_id: str | None = None
+    correlation: str | None = None
+    address: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def given(self) -> dict[str, str]:
+        """The parts that are not open, as text."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: str(value) for name, value in parts.items() if value is not None}
+
+    def rows(self) -> QuerySet[AuditEntry]:
+        """The entries, in no order."""
+        return AuditEntry.objects.filter(**{LOOKUPS.get(name, name): getattr(self, name) for name in self.given()})
+
+
+def searched(text: str) -> list[tuple[str, str]]:
+    """The columns, each with the value, in which the search looks for the whole of a text; none where there is no text.
+
+    Quotation marks around it are left out.
+    """
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1].strip()
+    columns = ("event_id", "correlation_id", "user_id", "actor_label", "resource_id")
+    return [(column, text) for column in columns] if text else []

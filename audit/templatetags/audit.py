@@ -1,0 +1,44 @@
+"""Links into the audit log from other pages of the admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.db.models import Model
+from django.template.context import Context
+from django.urls import reverse
+from django.utils.http import urlencode
+
+from audit.models import Outcome
+
+register = template.Library()
+
+# What is looked at and never changed has no history.
+WITHOUT_HISTORY = frozenset({"audit.auditentry", "events.journalentry", "security.failurewindow"})
+
+OUTCOME_COLOURS = {Outcome.SUCCESS: "success", Outcome.FAILURE: "danger", Outcome.DENIED: "warning", Outcome.UNKNOWN: "default"}
+
+
+@register.filter
+def audit_outcome_colour(outcome: str) -> str:
+    """The colour, by Unfold's name, of an outcome's label."""
+    return OUTCOME_COLOURS.get(Outcome(outcome), "default") if outcome in Outcome.values else "default"
+
+
+@register.simple_tag(takes_context=True)
+def audit_timeline_url(context: Context, original: Any) -> str:
+    """The address of an object's timeline; nothing for who may not see the log, and for what has no history.
+
+        {% load audit %}
+        {% audit_timeline_url original as url %}
+
+    The user comes from `request`, so the context processor of that name must be on.
+    """
+    user = getattr(context.get("request"), "user", None)
+    if not isinstance(original, Model) or original.pk is None or original._meta.label_lower in WITHOUT_HISTORY:
+        return ""
+    if user is None or not user.has_perm("audit.view_auditentry"):
+        return ""
+    query = urlencode({"resource_type": original._meta.label_lower, "resource_id": str(original.pk)})
+    return f"{reverse('admin:audit_auditentry_timeline')}?{query}"

@@ -1,0 +1,161 @@
+"""The audit log over HTTP, and the command that exports it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.utils.dateparse import parse_datetime
+
+from audit.models import AuditEntry
+from tests.support.auditing import account, entry, readings
+
+pytestmark = pytest.mark.django_db
+
+API = "/api/audit/"
+
+
+@pytest.fixture
+def client() -> Client:
+    return account("auditor", "view_auditentry", "export_auditentry")
+
+
+def types(client: Client, query: str = "") -> list[str]:
+    response = client.get(f"{API}?{query}")
+    assert response.status_code == 200, response.content
+    return [item["event_type"] for item in response.json()["results"]]
+
+
+def test_an_entry_has_all_its_columns(client: Client) -> None:
+    made = entry(changes={"a": [1, 2]}, ip_address="203.0.113.9", data={"b": None})
+    (item,) = client.get(API).json()["results"]
+    assert item == client.get(f"{API}{made.pk}/").json()
+    assert (item["id"], item["changes"], item["data"], item["ip_address"]) == (made.pk, {"a": [1, 2]}, {"b": None}, "203.0.113.9")
+    assert parse_datetime(item["timestamp"]) == made.timestamp
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["c.c", "b.b", "a.a"]),
+        ("category=security", ["a.a"]),
+        ("action=share", ["b.b"]),
+        ("outcome=denied", ["c.c"]),
+        ("priority=high", ["a.a"]),
+        ("actor=alice", ["b.b"]),
+        ("user_id=7", ["a.a"]),
+        ("resource_type=shop.order&resource_id=1", ["c.c"]),
+        ("correlation=c-1", ["c.c", "b.b"]),
+        ("address=203.0.113.9", ["a.a"]),
+        ("since=2026-01-31T12:02:00Z", ["c.c", "b.b"]),
+        ("until=2026-01-31T12:02:00Z", ["a.a"]),
+        ("correlation=c-1&outcome=denied", ["c.c"]),
+        ("action=never", []),
+    ],
+)
+def test_the_list_is_filtered(client: Client, query: str, expected: list[str]) -> None:
+    entry(1, event_type="a.a", source_category="security", priority="high", user_id="7", ip_address="203.0.113.9")
+    entry(2, event_type="b.b", action="share", actor_label="alice", correlation_id="c-1")
+    entry(3, event_type="c.c", outcome="denied", correlation_id="c-1", resource_type="shop.order", resource_id="1")
+    assert types(client, query) == expected
+
+
+def test_pages_follow_one_another_by_their_links(client: Client) -> None:
+    for number in range(5):
+        entry(number, event_type=f"n.e{number}", action="share")
+    first = client.get(f"{API}?action=share&page_size=2").json()
+    second = client.get(first["next"]).json()
+    assert [item["event_type"] for item in second["results"]] == ["n.e2", "n.e1"]
+    assert first["previous"] is None
+    assert client.get(second["previous"]).json()["results"] == first["results"]
+    assert client.get(second["next"]).json()["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("cursor=abc", "cursor"),
+        ("cursor=before-1.a", "cursor"),
+        ("cursor=after-1.99999999999999999999", "cursor"),
+        ("page_size=0", "page_size"),
+        ("page_size=501", "page_size"),
+        ("category=nonsense", "category"),
+        ("address=abc", "address"),
+        ("since=yesterday", "since"),
+        ("action=a%00", "action"),
+        ("nonsense=1", "nonsense"),
+        ("action=a&action=b", "action"),
+    ],
+)
+def test_what_can_not_be_read_is_told_by_name(client: Client, query: str, field: str) -> None:
+    response = client.get(f"{API}?{query}")
+    assert (response.status_code, response.json()["field"]) == (400, field)
+    assert client.get(f"{API}export/?as=csv&{query}").status_code == 400
+
+
+def test_an_entry_that_is_not_there_is_404(client: Client) -> None:
+    assert client.get(f"{API}999/").status_code == 404
+    for address in ("99999999999999999999", "9" * 5_000, "-1", "abc", "%00"):
+        assert client.get(f"{API}{address}/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("form", "media_type"), [("jsonl", "application/x-ndjson"), ("csv", "text/csv"), ("ocsf", "application/x-ndjson")]
+)
+def test_an_export_is_streamed_in_its_format(client: Client, form: str, media_type: str) -> None:
+    entry(action="share"), entry(action="delete")
+    response = client.get(f"{API}export/?as={form}&action=share")
+    assert response.streaming
+    assert response["Content-Type"].startswith(media_type)
+    assert len(b"".join(response).splitlines()) == (2 if form == "csv" else 1)
+
+
+def test_an_export_must_say_its_format(client: Client) -> None:
+    assert client.get(f"{API}export/").json()["field"] == "as"
+
+
+def test_reading_over_the_api_is_recorded(client: Client) -> None:
+    made = entry()
+    for address in ("", "?action=share", f"{made.pk}/", "export/?as=csv&action=share"):
+        client.get(API + address)
+    assert [(kind, data.get("asked"), data.get("resource_id")) for kind, data in readings()] == [
+        ("viewed", {}, None),
+        ("searched", {"action": "share"}, None),
+        ("viewed", None, str(made.pk)),
+        ("exported", {"action": "share"}, None),
+    ]
+
+
+# The command
+
+
+def exported(path: Path, **options: Any) -> list[str]:
+    call_command("export_audit", output=str(path), **options)
+    return path.read_text().splitlines()
+
+
+def test_the_command_writes_what_is_selected_and_records_it(tmp_path: Path) -> None:
+    entry(1, action="share", actor_label="=alice"), entry(2)
+    (line,) = exported(tmp_path / "log.jsonl", action="share")
+    assert json.loads(line)["actor_label"] == "=alice"
+    assert [(kind, data["format"], data["asked"]) for kind, data in readings()] == [("exported", "jsonl", {"action": "share"})]
+    assert "'=alice" in exported(tmp_path / "log.csv", action="share", format="csv")[1]
+
+
+@pytest.mark.parametrize("options", [{"since": "never"}, {"since": "1h", "until": "2h"}, {"address": "abc"}], ids=str)
+def test_the_command_says_which_option_is_wrong(tmp_path: Path, options: dict[str, str]) -> None:
+    with pytest.raises(CommandError, match=next(reversed(options))):
+        exported(tmp_path / "log.jsonl", **options)
+
+
+def test_the_command_overwrites_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text("kept")
+    with pytest.raises(CommandError, match="output"):
+        exported(path)
+    assert path.read_text() == "kept"
+    assert not AuditEntry.objects.exists()
