@@ -20,9 +20,9 @@ CHANGES = {
     "UPDATE": "UPDATE audit_log SET outcome = 'success'",
     "UPDATE of a personal column": "UPDATE audit_log SET user_id = NULL",
     "DELETE": "DELETE FROM audit_log",
-    "upsert": f"INSERT INTO audit_log SELECT {COPY} FROM audit_log WHERE true ON CONFLICT (id) DO UPDATE SET outcome = 'success'",
+    "upsert": f"INSERT INTO audit_log ({COPY}) SELECT {COPY} FROM audit_log WHERE true ON CONFLICT (id) DO UPDATE SET outcome = 'success'",
 }
-ONLY_SQLITE = {"REPLACE": f"REPLACE INTO audit_log SELECT {COPY} FROM audit_log"}
+ONLY_SQLITE = {"REPLACE": f"REPLACE INTO audit_log ({COPY}) SELECT {COPY} FROM audit_log"}
 ONLY_POSTGRESQL = {
     "TRUNCATE": "TRUNCATE audit_log",
     "a replica's DELETE": "SET LOCAL session_replication_role = replica; DELETE FROM audit_log",
