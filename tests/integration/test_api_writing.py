@@ -202,7 +202,7 @@ def test_a_list_with_a_bad_event_stores_nothing_and_each_bad_one_is_named(admin:
         ('{"type": ' + DEEP + "}", "type"),
         ('{"type": "a.b", "category": ' + DEEP + "}", "category"),
         ('{"type": "a.b", "priority": ' + DEEP + "}", "priority"),
-        ('{"type": "a.b", "data": {"x": ' + DEEP.replace("1", "1" * 19) + "}}", "body"),
+        ('{"type": "a.b", "data": {"x": ' + DEEP.replace("1", "1" * 19) + "}}", "body or data"),  # by how deep this Python parses
         (b'{"type": "\xff"}', "body"),
         ('{"type": "a.b", "data": {"\\ud800": 1}}', "body"),
     ],
@@ -213,7 +213,8 @@ def test_a_bad_body_is_refused_by_the_name_of_the_field(admin: Client, body: Any
 
     assert response.status_code == 400
     answer = response.json()
-    assert (answer["error"], answer["field"]) == ("invalid", field)
+    assert answer["error"] == "invalid"
+    assert answer["field"] in field.split(" or ")
     assert answer["detail"]
     assert not JournalEntry.objects.exists()
 
