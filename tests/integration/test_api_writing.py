@@ -30,6 +30,15 @@ URL = "/api/events/"
 DEEP = "[" * 1_000 + "1" + "]" * 1_000
 
 
+def parses(text: str) -> bool:
+    """Whether this Python's parser goes so deep: 3.12's goes deeper than 3.11's."""
+    try:
+        json.loads(text)
+    except RecursionError:
+        return False
+    return True
+
+
 def caller(name: str, *permissions: str, staff: bool = False, superuser: bool = False) -> Client:
     user = User.objects.create_user(name, is_staff=staff, is_superuser=superuser)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
@@ -202,7 +211,7 @@ def test_a_list_with_a_bad_event_stores_nothing_and_each_bad_one_is_named(admin:
         ('{"type": ' + DEEP + "}", "type"),
         ('{"type": "a.b", "category": ' + DEEP + "}", "category"),
         ('{"type": "a.b", "priority": ' + DEEP + "}", "priority"),
-        ('{"type": "a.b", "data": {"x": ' + DEEP.replace("1", "1" * 19) + "}}", "body or data"),  # by how deep this Python parses
+        ('{"type": "a.b", "data": {"x": ' + DEEP.replace("1", "1" * 19) + "}}", "data" if parses(DEEP) else "body"),
         (b'{"type": "\xff"}', "body"),
         ('{"type": "a.b", "data": {"\\ud800": 1}}', "body"),
     ],
@@ -213,8 +222,7 @@ def test_a_bad_body_is_refused_by_the_name_of_the_field(admin: Client, body: Any
 
     assert response.status_code == 400
     answer = response.json()
-    assert answer["error"] == "invalid"
-    assert answer["field"] in field.split(" or ")
+    assert (answer["error"], answer["field"]) == ("invalid", field)
     assert answer["detail"]
     assert not JournalEntry.objects.exists()
 

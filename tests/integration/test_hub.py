@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from unittest.mock import Mock
 
 import pytest
 
@@ -13,6 +12,7 @@ from events import aemit
 from events.delivery.client import Client
 from events.delivery.frames import Message, SseWire, WebSocketWire, Wire
 from events.delivery.hub import Hub
+from events.delivery.threads import DatabaseThreads
 from events.filters import EventFilter
 from tests.support.waiting import await_for
 
@@ -148,7 +148,9 @@ async def test_a_client_that_takes_nothing_of_what_it_missed_is_cut_off(hub: Hub
 async def test_a_thread_that_could_not_begin_once_to_read_the_head_is_asked_again(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as broken, pytest.raises(RuntimeError, match="new thread"):
-        broken.setattr("events.delivery.threads.time.thread_time", Mock(side_effect=RuntimeError("can't start new thread")))
+    stopped = DatabaseThreads("stopped", 1)
+    stopped.stop()
+    with monkeypatch.context() as broken, pytest.raises(RuntimeError, match="cannot schedule"):
+        broken.setattr(hub, "_resumers", stopped)
         await hub._read_head()
     assert (await hub._read_head()).epoch == hub._feed.epoch
