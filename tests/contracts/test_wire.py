@@ -289,8 +289,9 @@ async def test_sse_frames_are_unnamed_unless_names_are_asked_for(server: Server)
 async def test_websocket_messages_hold_one_event_unless_batches_are_asked_for(server: Server) -> None:
     async with server.websocket("alice") as stream:
         cursor = stream.opened["cursor"]
-    for number in range(20):
-        server.emit("document.uploaded", {"number": number})
+        for number in range(20):
+            server.emit("document.uploaded", {"number": number})
+        await stream.events(20)  # the server has heard of them all
     async with server.websocket("alice", cursor=cursor) as single, server.websocket("alice", cursor=cursor, batch=1) as batched:
         for stream, beside in ((single, 0), (batched, 19)):
             frames = [await stream.next_of("event") for _ in range(20)]
