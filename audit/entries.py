@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -12,10 +11,10 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from audit.changes import Changes, Plan
+from audit.ids import id_at
 from audit.models import CHANGE, MAX_TEXT_LENGTH, AuditEntry, Outcome, new_salt
 from audit.redaction import hashed, redacted_text
 from events.context import current_context
-from events.ids import new_id
 from events.types import MAX_LABEL_LENGTH, MAX_TYPE_LENGTH, EventPriority, utcnow
 
 # What a change does to an object; the last word of an entry's type, and its action.
@@ -87,12 +86,6 @@ def author() -> Author:
     )
 
 
-def _new_id() -> str:
-    """A UUID of version 7 (RFC 9562): these begin with the time, so that the index of ids grows at its end and not all over."""
-    moment, random = f"{time.time_ns() // 1_000_000:012x}", new_id()
-    return f"{moment[:8]}-{moment[8:]}-7{random[15:]}"
-
-
 def row(
     plan: Plan,
     action: str,
@@ -105,12 +98,13 @@ def row(
 ) -> Row:
     """The entry of one change, by who is at work here. `pk` None: of many objects."""
     resource_id = "" if pk is None else str(hashed(pk) if plan.pk_is_secret else pk)
+    now = utcnow()
     return Row(
-        _new_id(),
+        id_at(now),
         f"{plan.resource_type}.{action}"[:MAX_TYPE_LENGTH],
         action,
         outcome.value,
-        utcnow(),
+        now,
         plan.resource_type[:MAX_TYPE_LENGTH],
         resource_id[:MAX_TEXT_LENGTH],
         label,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from audit.models import AuditEntry
+from audit.ids import period_of
+from audit.models import CHANGE, AuditEntry
 
 # What a part of a selection is compared with, where its name is another than the column's.
 LOOKUPS = {
@@ -50,13 +51,22 @@ class Selection:
         return AuditEntry.objects.filter(**{LOOKUPS.get(name, name): getattr(self, name) for name in self.given()})
 
 
-def searched(text: str) -> list[tuple[str, str]]:
-    """The columns, each with the value, in which the search looks for the whole of a text; none where there is no text.
+def searched(text: str) -> list[Q]:
+    """The conditions, of which an entry meets any, by which the search looks for the whole of a text; none where there is no text.
 
     Quotation marks around it are left out.
     """
     text = text.strip()
     if len(text) > 1 and text[0] == text[-1] == '"':
         text = text[1:-1].strip()
-    columns = ("event_id", "correlation_id", "user_id", "actor_label", "resource_id")
-    return [(column, text) for column in columns] if text else []
+    columns = ("correlation_id", "user_id", "actor_label", "resource_id")
+    return [*_with_id(text), *(Q((column, text)) for column in columns)] if text else []
+
+
+def _with_id(event_id: str) -> list[Q]:
+    """What finds the entry with an id: that of an event by its index, that of a change by the moment that it begins with."""
+    found = [Q(event_id=event_id) & ~Q(source_category=CHANGE)]
+    period = period_of(event_id)
+    if period is not None:
+        found.append(Q(timestamp__gte=period[0], timestamp__lt=period[1], event_id=event_id))
+    return found

@@ -8,7 +8,7 @@ from operator import or_
 from typing import Any
 
 from django.core import signing
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.views import ChangeList
 
@@ -50,7 +50,7 @@ class KeysetChangeList(ChangeList):
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> QuerySet[AuditEntry]:
         queryset = super().get_queryset(request, exclude_parameters)
-        conditions = [Q(**{column: text}) for column, text in searched(self.query)]
+        conditions = searched(self.query)
         self.branches = [queryset.filter(condition) for condition in conditions] or [queryset]
         return queryset.filter(reduce(or_, conditions)) if conditions else queryset
 

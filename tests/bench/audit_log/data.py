@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from django.db import connection
 
+from audit.ids import id_at
 from audit.models import AuditEntry
 from events.ids import new_id
 
@@ -65,7 +66,7 @@ def _values(number: int, rows: int) -> list[Any]:
     model = chance.choice(MODELS)
     key = "1" if chance.random() < HOT else str(chance.randrange(50_000))
     values: dict[str, Any] = {
-        "event_id": new_id(),
+        "event_id": id_at(moment) if category == "change" else new_id(),
         "event_type": {"change": f"{model}.{action}", "audit": f"document.{action}", "security": f"auth.{action}"}[category],
         "source_category": category,
         "action": action,

@@ -43,6 +43,8 @@ FILTERS = {
     "period, 30 days": "period=30d",
     "time range a year ago": "timestamp_to_0={old}",
     "search, found nowhere": "q=never_heard_of",
+    "search, the id of a change": "q={change}",
+    "search, the id of an event": "q={event}",
     "search, an actor of 5 % of all": "q=user1",
     "search, a resource of 5 % of all": "q=1",
     "category and outcome": "category=security&outcome__exact=denied",
@@ -87,11 +89,12 @@ def _pages() -> dict[str, str]:
     listed = reverse("admin:audit_auditentry_changelist")
     oldest = AuditEntry.objects.order_by("timestamp")[0]
     middle = AuditEntry.objects.get(pk=oldest.pk + AuditEntry.objects.count() // 2)
-    old = oldest.timestamp.date().isoformat()
+    change, event = (AuditEntry.objects.filter(source_category=c, pk__gt=middle.pk)[0].event_id for c in ("change", "audit"))
+    known = {"old": oldest.timestamp.date().isoformat(), "change": change, "event": event}
     return {
         "list": listed,
         "list, in the middle": f"{listed}?before={Key.of(middle)}",
-        **{f"list, {name}": f"{listed}?{query.format(old=old)}" for name, query in FILTERS.items()},
+        **{f"list, {name}": f"{listed}?{query.format(**known)}" for name, query in FILTERS.items()},
         "entry": reverse("admin:audit_auditentry_change", args=[middle.pk]),
         "timeline of a correlation": f"{listed}timeline/?correlation=c-4711",
         "timeline of a correlation, 5 % of all": f"{listed}timeline/?correlation=hot",
