@@ -20,7 +20,7 @@ from django.db.models.fields.files import FieldFile
 from django.utils.duration import duration_iso_string
 
 from audit.conf import settings
-from audit.redaction import hashed, is_secret, masked, redacted
+from events.redaction import hashed, is_secret, masked, redacted
 
 # What a snapshot may hold as it is: the values of these never change in place.
 IMMUTABLE = (

@@ -17,8 +17,8 @@ from django.db import models, router, transaction
 from audit.changes import Plan
 from audit.entries import CREATED, DELETED, insert, row
 from audit.models import CHANGE, AuditEntry
-from audit.redaction import hashed
 from audit.registry import family_of, plans
+from events.redaction import hashed
 
 # Rows that are looked at together.
 CHUNK = 500

@@ -25,12 +25,6 @@ class AuditSettings(AppSettings):
         ),
         description="Actions whose audit events are of high priority, so that the staff's browsers hear of them at once.",
     )
-    SECRET_NAMES: frozenset[str] = Field(
-        frozenset(), description="Names of fields and keys whose values are never kept, beside those that the rules find."
-    )
-    OPEN_NAMES: frozenset[str] = Field(
-        frozenset(), description="Names whose values are kept although the rules take them for secrets: `sort_key`."
-    )
     BULK_LIMIT: int = Field(
         1_000,
         ge=1,

@@ -9,7 +9,7 @@ from django.db.models.sql import Query
 from django.db.models.sql.where import WhereNode
 
 from audit.changes import Plan, as_json
-from audit.redaction import REDACTED, is_secret, redacted
+from events.redaction import REDACTED, is_secret, redacted
 
 # Values of an `IN` that are kept.
 MOST_VALUES = 20

@@ -13,8 +13,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from audit.changes import Changes, Plan
 from audit.ids import id_at
 from audit.models import CHANGE, MAX_TEXT_LENGTH, AuditEntry, Outcome, new_salt
-from audit.redaction import hashed, redacted_text
 from events.context import current_context
+from events.redaction import hashed, redacted_text
 from events.types import MAX_LABEL_LENGTH, MAX_TYPE_LENGTH, EventPriority, utcnow
 
 # What a change does to an object; the last word of an entry's type, and its action.

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from audit.models import MAX_TEXT_LENGTH, AuditEntry, Outcome
-from audit.redaction import redacted
 from events.client_ip import client_ip
 from events.conf import settings
 from events.types import MAX_LABEL_LENGTH, MAX_TYPE_LENGTH, EventCategory, UnifiedEvent
@@ -25,8 +24,7 @@ recorder = Recorder()
 
 
 def entry_of(event: UnifiedEvent) -> AuditEntry:
-    """The unsaved entry of an event. Values that don't fit a column are shortened there; `data` and `metadata` keep them whole,
-    but for what must not be kept (`audit.redaction`)."""
+    """The unsaved entry of an event. Values that don't fit a column are shortened there; `data` and `metadata` keep them whole."""
     metadata = event.metadata
     actor = metadata.get("actor")
     actor = actor if isinstance(actor, dict) else {}
@@ -56,8 +54,8 @@ def entry_of(event: UnifiedEvent) -> AuditEntry:
         user_agent=_text(metadata.get("user_agent"), MAX_TEXT_LENGTH),
         session_id=event.session_id,
         correlation_id=event.correlation_id,
-        data=redacted(event.data),
-        metadata=redacted(metadata),
+        data=event.data,
+        metadata=metadata,
     )
 
 

@@ -11,9 +11,9 @@ from django.db.models.signals import m2m_changed
 
 from audit.changes import Plan, as_json
 from audit.entries import UPDATED, label_of, row
-from audit.redaction import REDACTED, hashed, is_secret
 from audit.registry import plans
 from audit.scopes import record
+from events.redaction import REDACTED, hashed, is_secret
 
 # Django sends the signals in the transaction of the change. What goes is read before it does, what came is told after.
 _ADDED, _REMOVED = ("post_add",), ("pre_remove", "pre_clear")

@@ -86,6 +86,12 @@ class EventsSettings(AppSettings):
         description="How the events of a category are written: `with_change`, `independent` of the transaction, or `best_effort`, which is "
         "independent and not waited for. Unless said otherwise those of `security` are independent, the others go with the change.",
     )
+    SECRET_NAMES: frozenset[str] = Field(
+        frozenset(), description="Names of fields and keys whose values are never kept, beside those that the rules find."
+    )
+    OPEN_NAMES: frozenset[str] = Field(
+        frozenset(), description="Names whose values are kept although the rules take them for secrets: `sort_key`."
+    )
     POLL_INTERVAL: float = Field(1.0, gt=0, le=60, description="Seconds between looks at the journal for what no doorbell told.")
     CHANNEL_LAYER: str = Field("default", description="The channel layer that carries the doorbell to other processes.")
     SSE_QUEUE_MAXSIZE: int = Field(

@@ -18,6 +18,7 @@ from events.exceptions import EmitterFailed
 from events.handlers import Handler, Plan, Registration, acall_all, asend_routed, call_all, make_plan, send_routed
 from events.journal import Record, record_of
 from events.patterns import check_pattern, matcher
+from events.redaction import without_secrets
 from events.rules import apply_rules
 from events.stats import stats
 from events.types import EventCategory, UnifiedEvent, check, parse_enum
@@ -177,12 +178,13 @@ class EventRouter:
         return True
 
     def prepare(self, event: UnifiedEvent) -> Prepared:
-        """Check the event, complete it from the context, apply the rules and encode. Nothing is called or counted yet, and whether
+        """Check the event, complete it from the context, take secrets out, apply the rules and encode. Nothing is called or counted yet, and whether
         events are switched on is not asked. Raises InvalidEvent."""
         check(event)
         return self._prepared(enrich(event))
 
     def _prepared(self, event: UnifiedEvent) -> Prepared:
+        event = without_secrets(event)
         events = apply_rules(event, settings())
         return Prepared(event, events, self.outlet.prepare(events) if self.outlet else ())
 

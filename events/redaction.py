@@ -1,17 +1,24 @@
-"""What must not be in the audit log: passwords, tokens, keys, session ids. By the name that a value has, and by what it looks like."""
+"""What must not be kept: passwords, tokens, keys, session ids. Known by the name that a value has, and by what it looks like.
+
+Events of AUDIT and SECURITY lose it before anybody sees them: handlers, the journal, the audit log, browsers.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from django.utils.crypto import salted_hmac
 
-from audit.conf import settings
+from events.conf import settings
+from events.types import EventCategory, UnifiedEvent
 
 REDACTED = "[redacted]"
+# The categories whose events are kept for long, for others to read.
+KEPT = frozenset({EventCategory.AUDIT, EventCategory.SECURITY})
 
 # A name is compared in lower case with _ between its words. These words make it a secret wherever they stand in it ...
 ANYWHERE = "password|passwd|passphrase|passcode|pwd|secret|credential|authorization|cookie|csrf|csrfmiddlewaretoken|otp|cvv|cvc|private_key"
@@ -29,7 +36,7 @@ SECRET_TEXT = re.compile(
     r"(?P<kept>"
     r"\b(?:bearer|basic|token)\s+(?=[\w.+/=~-]{16})"
     r"|\b[a-z][a-z0-9+.-]*://[^\s/:@]*:(?=[^\s/@]+@)"
-    r"|[?&;\s](?:[\w-]*(?:token|password|passwd|secret|apikey|api_key|sessionid|signature|key))=(?=.)"
+    r"|(?:\A|[?&;,\s])(?:[\w-]*(?:token|password|passwd|secret|apikey|api_key|sessionid|signature|key))=(?=.)"
     r")[^\s&;,\"'@]+"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
@@ -48,9 +55,9 @@ def _is_secret(name: str) -> bool:
 
 
 def is_secret(name: str) -> bool:
-    """Whether a value of that name is one that must not be kept, by the rules above and `AUDIT["SECRET_NAMES"]`.
+    """Whether a value of that name is one that must not be kept, by the rules above and `EVENTS["SECRET_NAMES"]`.
 
-    `AUDIT["OPEN_NAMES"]` goes before both.
+    `EVENTS["OPEN_NAMES"]` goes before both.
     """
     configured = settings()
     return name not in configured.OPEN_NAMES and (_is_secret(name) or name in configured.SECRET_NAMES)
@@ -74,6 +81,16 @@ def redacted(value: Any) -> Any:
     return value
 
 
+def without_secrets(event: UnifiedEvent) -> UnifiedEvent:
+    """The event, of AUDIT and SECURITY a copy that has no secrets in its data and metadata."""
+    if event.category not in KEPT:
+        return event
+    try:
+        return replace(event, data=redacted(event.data), metadata=redacted(event.metadata))
+    except RecursionError:
+        return event  # so deep that it is refused when it is encoded
+
+
 def masked(value: Any) -> Any:
     """What stands for a value that must not be kept."""
     return REDACTED if value or (value == 0 and not isinstance(value, bool)) else value
@@ -81,7 +98,7 @@ def masked(value: Any) -> Any:
 
 def hashed(value: Any) -> Any:
     """A keyed hash of a value: the same value has the same one, and nobody without the site's key can try values out."""
-    return None if value is None else f"hmac:{salted_hmac('audit.redaction', str(value)).hexdigest()[:32]}"
+    return None if value is None else f"hmac:{salted_hmac('events.redaction', str(value)).hexdigest()[:32]}"
 
 
 def _redacted_item(name: Any, item: Any) -> Any:

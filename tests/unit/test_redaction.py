@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.redaction import REDACTED, hashed, is_secret, masked, redacted, redacted_text
+from events.redaction import REDACTED, hashed, is_secret, masked, redacted, redacted_text
 
 SECRETS = [
     "password", "Password", "new_password1", "passwordConfirmation", "password_hash", "db_passwd", "dbpassword", "pwd", "passphrase",
@@ -28,6 +28,8 @@ TEXTS = [
     "postgres://app:abcdefghijklmnop1234@db/prod",
     "GET /reset?uid=5&token=abcdefghijklmnop1234",
     "connect: host=db password=abcdefghijklmnop1234",
+    "password=abcdefghijklmnop1234",
+    "user=root,passwd=abcdefghijklmnop1234",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NSJ9.abcdefghijklmnop1234",
     "pbkdf2_sha256$870000$abcdefghijklmnop1234$x=",
     "-----BEGIN RSA PRIVATE KEY-----\nabcdefghijklmnop1234\n-----END RSA PRIVATE KEY-----",
@@ -47,7 +49,7 @@ def test_a_name_that_only_sounds_like_one_is_none(name: str) -> None:
 
 
 def test_a_project_names_its_own_secrets_and_what_is_none(settings: Any) -> None:
-    settings.AUDIT = {"SECRET_NAMES": ["iban"], "OPEN_NAMES": ["sort_key"]}
+    settings.EVENTS = {"SECRET_NAMES": ["iban"], "OPEN_NAMES": ["sort_key"]}
     assert is_secret("iban")
     assert not is_secret("sort_key")
 
