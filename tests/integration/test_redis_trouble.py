@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,8 +40,7 @@ async def test_a_server_says_once_that_redis_is_away_and_once_that_it_is_back(ow
             await await_for(lambda n=outage: len(lines(server, SILENT)) == n, "the server to say that Redis is away")
             for _ in range(3):
                 server.emit("redis.away")
-                await stream.event()
-                await asyncio.sleep(0.2)  # two looks at the journal
+                await stream.event()  # found by a look at the journal
             own_redis.start()
             await await_for(lambda n=outage: len(lines(server, BACK)) == n, "the server to say that Redis is back")
             server.emit("redis.back")
