@@ -225,9 +225,9 @@ def _tracked_manager_class(cls: type[Manager[Any]]) -> type[Manager[Any]]:
 
     # For migrations it is the manager that it was: they compare it, and name it by its class.
     same = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
-    tracked = type(
-        cls.__name__, (_TrackedManager, cls), {**same, "get_queryset": get_queryset, "__eq__": equals, "__hash__": cls.__hash__}
-    )
+    # Django's own manager makes its querysets of a class; others make them as they like.
+    makes = {"_queryset_class": TrackedQuerySet} if cls is Manager else {"get_queryset": get_queryset}
+    tracked = type(cls.__name__, (_TrackedManager, cls), {**same, **makes, "__eq__": equals, "__hash__": cls.__hash__})
     return tracked
 
 

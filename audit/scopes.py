@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -19,6 +19,9 @@ from audit.signals import entries_recorded
 
 # So many ids of entries go with the signal `entries_recorded`.
 MAX_IDS = 1_000
+
+
+_LEDGER = "audit_ledger"
 
 
 class _Token:
@@ -108,14 +111,11 @@ class Ledger:
         return None
 
 
-_ledgers: WeakKeyDictionary[BaseDatabaseWrapper, Ledger] = WeakKeyDictionary()
-
-
 def ledger(connection: BaseDatabaseWrapper) -> Ledger:
-    """The connection's."""
-    found = _ledgers.get(connection)
+    """The connection's. Kept with it, so that both end together."""
+    found: Ledger | None = connection.__dict__.get(_LEDGER)
     if found is None:
-        found = _ledgers[connection] = Ledger()
+        found = connection.__dict__[_LEDGER] = Ledger()
     return found
 
 
