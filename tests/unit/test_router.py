@@ -1,10 +1,7 @@
-"""The router: which handlers are called with what, and that a handler's trouble stays its own."""
+"""The router: which handlers are called with what, and when."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import logging
 import threading
 from datetime import datetime
 
@@ -18,39 +15,9 @@ from events.context import Actor, act_as, correlate
 from events.exceptions import InvalidEvent
 from events.models import JournalEntry
 from events.router import EventRouter
-from events.signals import event_routed
 from events.types import EventCategory, EventPriority, UnifiedEvent
+from tests.support.handlers import AsyncRecorder, Recorder, make
 from tests.support.waiting import wait_for
-
-
-def make(event_type: str = "document.uploaded", category: EventCategory = EventCategory.REALTIME, **fields) -> UnifiedEvent:
-    return UnifiedEvent(category, event_type, **fields)
-
-
-class Recorder:
-    """A handler that remembers what it was called with, and in which thread."""
-
-    def __init__(self, name: str = "", log: list[str] | None = None) -> None:
-        self.events: list[UnifiedEvent] = []
-        self.threads: list[threading.Thread] = []
-        self.name = name
-        self.log = log if log is not None else []
-
-    @property
-    def ids(self) -> list[str]:
-        return [event.id for event in self.events]
-
-    def __call__(self, event: UnifiedEvent) -> None:
-        self.events.append(event)
-        self.threads.append(threading.current_thread())
-        self.log.append(self.name)
-
-
-class AsyncRecorder(Recorder):
-    """The same as a coroutine: an object whose `__call__` is one."""
-
-    async def __call__(self, event: UnifiedEvent) -> None:
-        super().__call__(event)
 
 
 @pytest.fixture
@@ -247,95 +214,6 @@ async def test_route_event_may_be_awaited(router: EventRouter) -> None:
     assert plain.ids == asynchronous.ids == [event.id]
 
 
-# Isolation
-
-
-class Broken:
-    """A handler that fails, as a function or as a coroutine function."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-    def __call__(self, event: UnifiedEvent) -> None:
-        raise self.error
-
-
-class AsyncBroken(Broken):
-    async def __call__(self, event: UnifiedEvent) -> None:
-        raise self.error
-
-
-CASES = list(itertools.product([Broken, AsyncBroken], [False, True]))
-
-
-def assert_reported(caplog: pytest.LogCaptureFixture) -> None:
-    assert get_event_stats()["handler_errors"] == 1
-    (record,) = [record for record in caplog.records if record.name == "events.router"]
-    assert record.levelno == logging.ERROR
-    assert "document.uploaded" in record.getMessage()
-    assert "raise self.error" in caplog.text, "the traceback is logged"
-    assert "ZeroDivisionError: broken handler" in caplog.text
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(("broken", "after_commit"), CASES)
-def test_a_broken_handler_stops_neither_the_others_nor_the_caller(broken, after_commit, caplog) -> None:
-    handlers = [Recorder(), broken(ZeroDivisionError("broken handler")), Recorder(), AsyncRecorder()]
-    for handler in handlers:
-        event_router.add_global_handler(handler, after_commit=after_commit)
-    with caplog.at_level(logging.ERROR, "events"):
-        assert emit("document.uploaded") is True
-    assert [len(h.events) for h in handlers if isinstance(h, Recorder)] == [1, 1, 1]
-    assert JournalEntry.objects.count() == 1
-    assert_reported(caplog)
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(("broken", "after_commit"), CASES)
-async def test_a_broken_handler_stops_neither_the_others_nor_the_awaiting_caller(broken, after_commit, caplog) -> None:
-    handlers = [Recorder(), broken(ZeroDivisionError("broken handler")), Recorder(), AsyncRecorder()]
-    for handler in handlers:
-        event_router.add_global_handler(handler, after_commit=after_commit)
-    with caplog.at_level(logging.ERROR, "events"):
-        assert await aemit("document.uploaded") is True
-    assert [len(h.events) for h in handlers if isinstance(h, Recorder)] == [1, 1, 1]
-    assert await JournalEntry.objects.acount() == 1
-    assert_reported(caplog)
-
-
-async def acreate_editors(event: UnifiedEvent) -> None:
-    await Group.objects.acreate(name="editors")
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("failing", [lambda event: Group.objects.create(name="editors"), acreate_editors], ids=["sync", "async"])
-def test_a_handler_whose_statement_fails_does_not_spoil_the_callers_transaction(failing, caplog) -> None:
-    Group.objects.create(name="editors")
-    event_router.add_global_handler(failing)
-    event_router.add_global_handler(lambda event: Group.objects.create(name="writers"))
-    with caplog.at_level(logging.CRITICAL, "events"), transaction.atomic():
-        assert emit("document.uploaded") is True
-        Group.objects.create(name="readers")
-    assert set(Group.objects.values_list("name", flat=True)) == {"editors", "writers", "readers"}
-    assert JournalEntry.objects.count() == 1
-    assert get_event_stats()["handler_errors"] == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_receiver_of_event_routed_that_raises_does_not_reach_the_caller(caplog) -> None:
-    def broken(**kwargs: object) -> None:
-        raise ZeroDivisionError("broken receiver")
-
-    event_routed.connect(broken)
-    try:
-        with caplog.at_level(logging.ERROR):
-            assert emit("document.uploaded") is True
-    finally:
-        event_routed.disconnect(broken)
-    assert "broken receiver" in caplog.text
-    assert JournalEntry.objects.count() == 1
-
-
 def test_what_is_malformed_reaches_no_handler() -> None:
     event_router.add_global_handler(handler := Recorder())
     with pytest.raises(InvalidEvent):
@@ -436,57 +314,3 @@ def test_routing_completes_the_event_joins_the_transaction_and_obeys_the_switch(
     settings.EVENTS = {"UNIFIED_EVENTS_ENABLED": False}
     assert how(make("switched.off")) is False
     assert [entry.event_type for entry in JournalEntry.objects.all()] == ["kept.one"]
-
-
-# Handlers that do unusual things
-
-
-async def waits_for_what_is_cancelled(event: UnifiedEvent) -> None:
-    task = asyncio.create_task(asyncio.sleep(60))
-    task.cancel()
-    await task
-
-
-@pytest.mark.parametrize("how", [event_router.route, async_to_sync(event_router.route_event)], ids=["route", "route_event"])
-@pytest.mark.django_db(transaction=True)
-def test_a_handler_whose_own_work_is_cancelled_is_reported_and_stops_nobody(how, caplog) -> None:
-    event_router.add_type_handler("step.*", waits_for_what_is_cancelled)
-    event_router.add_type_handler("step.*", after := AsyncRecorder())
-    assert how(make("step.done")) is True
-    assert len(after.events) == 1
-    assert get_event_stats()["handler_errors"] == 1
-    assert "waits_for_what_is_cancelled" in caplog.text
-
-
-async def test_a_caller_that_is_cancelled_while_a_handler_works_is_cancelled(router: EventRouter) -> None:
-    started = asyncio.Event()
-
-    async def waits(event: UnifiedEvent) -> None:
-        started.set()
-        await asyncio.sleep(60)
-
-    router.add_global_handler(waits)
-    task = asyncio.create_task(router.route_event(make()))
-    await started.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-def test_a_plain_function_that_calls_a_coroutine_function_is_waited_for(router: EventRouter) -> None:
-    inner = AsyncRecorder()
-    router.add_global_handler(lambda event: inner(event))  # noqa: PLW0108
-    router.route(event := make())
-    assert inner.ids == [event.id]
-
-
-async def test_receivers_of_event_routed_that_raise_are_counted_in_async_code_too(router: EventRouter) -> None:
-    def fails(**kwargs: object) -> None:
-        raise ZeroDivisionError
-
-    event_routed.connect(fails)
-    try:
-        await router.route_event(make())
-    finally:
-        event_routed.disconnect(fails)
-    assert get_event_stats()["handler_errors"] == 1
