@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from events.types import EventCategory, UnifiedEvent
 
 
-def make(event_type: str = "document.uploaded", category: EventCategory = EventCategory.REALTIME, **fields) -> UnifiedEvent:
+def make(event_type: str = "document.uploaded", category: EventCategory = EventCategory.REALTIME, **fields: Any) -> UnifiedEvent:
     return UnifiedEvent(category, event_type, **fields)
 
 
@@ -24,7 +25,7 @@ class Recorder:
     def ids(self) -> list[str]:
         return [event.id for event in self.events]
 
-    def __call__(self, event: UnifiedEvent) -> None:
+    def __call__(self, event: UnifiedEvent) -> Any:
         self.events.append(event)
         self.threads.append(threading.current_thread())
         self.log.append(self.name)
