@@ -28,12 +28,26 @@ class _Token:
     """Held by Django's list of what to do after the commit, and by nothing else: a rollback drops it."""
 
 
+class _Savepoints:
+    """Those whose rollback undoes what is done now: all that there are, also those that were made without `atomic`.
+
+    Django asks it when it rolls back to one, and numbers them (`s<thread>_x<number>`) as they are made.
+    """
+
+    def __init__(self, latest: int) -> None:
+        self._latest = latest
+
+    def __contains__(self, savepoint: str) -> bool:
+        number = savepoint.rpartition("_x")[2]
+        return not number.isdecimal() or int(number) <= self._latest  # of one with a name of its own nobody knows: rather all
+
+
 # Those of all transactions that have recorded something and are still open.
 _open: WeakSet[_Token] = WeakSet()
 
 
 class Scope:
-    """What was recorded under the same savepoints: it is committed, or rolled back, as one.
+    """What was recorded between a savepoint and the next, or the end: it is committed, or rolled back, as one.
 
     Django forgets at a rollback what was to be done after the commit. That is how a scope knows.
     """
@@ -43,6 +57,7 @@ class Scope:
         self.committed = False
         self.ids: list[str] = []
         self.count = 0
+        self.savepoint: int = connection.savepoint_state
         self._alias = connection.alias
         self._token = weakref.ref(token)
         _open.add(token)
@@ -51,7 +66,10 @@ class Scope:
         def committed(token: _Token = token) -> None:
             self._committed()
 
-        transaction.on_commit(committed, using=connection.alias, robust=True)  # in autocommit that is at once
+        if connection.in_atomic_block:
+            connection.run_on_commit.append((_Savepoints(self.savepoint), committed, True))  # type: ignore[arg-type]
+        else:
+            transaction.on_commit(committed, using=connection.alias, robust=True)  # that is at once
 
     @property
     def is_valid(self) -> bool:
@@ -95,20 +113,17 @@ class Batch:
 
 
 class Ledger:
-    """Of one connection: the scopes of the transaction that is open, by their savepoints, and the batch that waits."""
+    """Of one connection: the scopes of the transaction that is open, in order, and the batch that waits."""
 
     def __init__(self) -> None:
-        self.scopes: dict[tuple[str | None, ...], Scope] = {}
+        self.scopes: list[Scope] = []
         self.batch: Batch | None = None
 
     def latest(self) -> Scope | None:
-        """The latest scope that is open. None of the others is rolled back without it: savepoints end before those around them."""
-        while self.scopes:
-            scope = next(reversed(self.scopes.values()))
-            if scope.is_open:
-                return scope
-            self.scopes.popitem()
-        return None
+        """The latest scope that is open. None of the others is rolled back without it. Forgets those of transactions that are over."""
+        while self.scopes and not self.scopes[-1].is_open:
+            self.scopes.pop()
+        return self.scopes[-1] if self.scopes else None
 
 
 def ledger(connection: BaseDatabaseWrapper) -> Ledger:
@@ -121,14 +136,13 @@ def ledger(connection: BaseDatabaseWrapper) -> Ledger:
 
 def scope_here(connection: BaseDatabaseWrapper, written: Sequence[Row] = ()) -> Scope:
     """The scope of what is recorded now, with the rows that were `written`."""
-    of, savepoints = ledger(connection), tuple(connection.savepoint_ids)
-    scope = of.scopes.get(savepoints)
-    if scope is not None and scope.is_open:
+    of = ledger(connection)
+    scope = of.latest()
+    if scope is None or scope.savepoint != connection.savepoint_state:
+        scope = Scope(connection, written)
+        of.scopes.append(scope)
+    else:
         scope.add(written)
-        return scope
-    of.latest()  # forgets those of transactions that are over
-    of.scopes.pop(savepoints, None)
-    scope = of.scopes[savepoints] = Scope(connection, written)
     return scope
 
 
