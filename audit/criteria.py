@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db.models.expressions import Col
@@ -9,6 +10,7 @@ from django.db.models.sql import Query
 from django.db.models.sql.where import WhereNode
 
 from audit.changes import Plan, as_json
+from audit.entries import Row, row
 from events.redaction import REDACTED, is_secret, redacted
 
 # Values of an `IN` that are kept.
@@ -18,6 +20,19 @@ MOST_VALUES = 20
 def criterion_of(plan: Plan, query: Query) -> dict[str, Any]:
     """The conditions of the query: `{"and": [{"field": "status", "lookup": "exact", "value": "new"}]}`; empty for all rows."""
     return _node(plan, query.where) if query.where else {}
+
+
+def summary(plan: Plan, criterion: dict[str, Any]) -> Callable[[list[Row]], Row]:
+    """What makes one entry of too many of one type."""
+
+    def summarised(rows: list[Row]) -> Row:
+        first = rows[0]
+        data = {"count": len(rows), "criterion": criterion}
+        return row(plan, first.action, None, "", None, data)._replace(
+            event_type=first.event_type, resource_type=first.resource_type
+        )
+
+    return summarised
 
 
 def _node(plan: Plan, node: WhereNode) -> dict[str, Any]:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from django.apps import apps
 from django.db import connections, models
 from django.db.models import Manager, QuerySet
 
 from audit.changes import Plan
 from audit.conf import settings
-from audit.criteria import criterion_of
-from audit.entries import CREATED, DELETED, UPDATED, Row, label_of, row
+from audit.criteria import criterion_of, summary
+from audit.deletions import delete_recorded
+from audit.entries import CREATED, UPDATED, Row, label_of, row
 from audit.models import Outcome
-from audit.registry import plan_of, plans
+from audit.registry import plan_of
 from audit.scopes import batch, record, scope_here
 from audit.snapshots import known_values, remember
-
-Query = Any
 
 
 class TrackedQuerySet(QuerySet[Any]):
@@ -34,7 +32,7 @@ class TrackedQuerySet(QuerySet[Any]):
         written = [f.attname for f in plan.fields if f.attname in attnames]
         if not written or self.query.is_sliced or self.query.combinator:
             return super().update(**kwargs)
-        with batch(self.db, _summary(plan, criterion_of(plan, self.query))):
+        with batch(self.db, summary(plan, criterion_of(plan, self.query))):
             pk = self.model._meta.pk
             rows = _locked(self, settings().BULK_LIMIT + 1)
             if len(rows) > settings().BULK_LIMIT or (pk is not None and pk.attname in written):
@@ -53,7 +51,7 @@ class TrackedQuerySet(QuerySet[Any]):
         self._for_write = True
         objs, fields = tuple(objs), list(fields)
         plan = plan_of(self.model)
-        with batch(self.db, _summary(plan, {"keys": len(objs)})):
+        with batch(self.db, summary(plan, {"keys": len(objs)})):
             count = super().bulk_update(objs, fields, batch_size)
             scope = scope_here(connections[self.db]) if objs else None
             for instance in objs:
@@ -71,7 +69,7 @@ class TrackedQuerySet(QuerySet[Any]):
             return super().bulk_create(objs, *args, **kwargs)
         plan = plan_of(self.model)
         on_conflict = _on_conflict(*args, **kwargs)
-        with batch(self.db, _summary(plan, {})):
+        with batch(self.db, summary(plan, {})):
             created = super().bulk_create(objs, *args, **kwargs)
             connection = connections[self.db]
             if on_conflict:
@@ -120,61 +118,11 @@ class TrackedQuerySet(QuerySet[Any]):
         record(connections[self.db], [row(plan, UPDATED, None, "", changes, data)])
 
 
-def delete_recorded(
-    plan: Plan, using: str, query: Query | None, delete: Callable[[], tuple[int, dict[str, int]]]
-) -> tuple[int, dict[str, int]]:
-    """Do `delete` with its entries in one batch. What somebody else had deleted meanwhile leaves none."""
-    criterion = {} if query is None else criterion_of(plan, query)
-    with batch(using, _summary(plan, criterion)) as collected:
-        deleted = delete()
-        gone = {_concrete_type(label) for label, number in deleted[1].items() if number}
-        collected.drop(lambda entry: entry.action == DELETED and entry.resource_type not in gone)
-        children = {(entry.resource_type, entry.resource_id) for entry in collected.rows() if entry.action == DELETED}
-        collected.drop(lambda entry: entry.action == DELETED and _is_parents(entry, children))
-    return deleted
-
-
-def _concrete_type(label: str) -> str:
-    return apps.get_model(label)._meta.concrete_model._meta.label_lower
-
-
-def record_deleted(plan: Plan, instance: models.Model, using: str, action: str) -> None:
-    """Record that the object's row is deleted, with the values that it is known to have had."""
-    known = known_values(instance, using) or {}
-    changes, unknown = plan.deleted(known)
-    label = label_of(plan, instance, connections[using])
-    record(connections[using], [row(plan, action, instance.pk, label, changes, {"old_unknown": unknown} if unknown else None)])
-
-
-@cache
-def _children_of(resource_type: str) -> frozenset[str]:
-    own = {p.model for p in plans.values() if p.resource_type == resource_type}
-    return frozenset(p.resource_type for p in plans.values() for m in own if p.model is not m and issubclass(p.model, m))
-
-
-def _is_parents(entry: Row, deleted: set[tuple[str, str]]) -> bool:
-    """Whether the entry is of the parent's row of an object that has its own."""
-    return any((child, entry.resource_id) in deleted for child in _children_of(entry.resource_type))
-
-
 def _locked(queryset: QuerySet[Any], number: int) -> dict[Any, Any]:
     """The first rows of the queryset, as the database has them, and nobody changes them until the transaction ends."""
     chosen = queryset.order_by().values("pk")
     rows = queryset.model._base_manager.using(queryset.db).filter(pk__in=chosen).select_for_update()
     return {instance.pk: instance for instance in rows[:number]}
-
-
-def _summary(plan: Plan, criterion: dict[str, Any]) -> Callable[[list[Row]], Row]:
-    """What makes one entry of too many of one type."""
-
-    def summarised(rows: list[Row]) -> Row:
-        first = rows[0]
-        data = {"count": len(rows), "criterion": criterion}
-        return row(plan, first.action, None, "", None, data)._replace(
-            event_type=first.event_type, resource_type=first.resource_type
-        )
-
-    return summarised
 
 
 def _on_conflict(

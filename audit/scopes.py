@@ -97,19 +97,24 @@ class Batch:
     """Rows that are written together, when the operation that they belong to is done."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[Scope, Row]] = []
+        self._rows: list[tuple[Scope, Row, Batch]] = []
 
     def add(self, scope: Scope, rows: Sequence[Row]) -> None:
         """More of them."""
-        self._rows += [(scope, row) for row in rows]
+        self._rows += [(scope, row, self) for row in rows]
 
-    def drop(self, unwanted: Callable[[Row], bool]) -> None:
-        """Forget some of them."""
-        self._rows = [(scope, row) for scope, row in self._rows if not unwanted(row)]
+    def take(self, batch: Batch) -> None:
+        """The rows of an operation within this one."""
+        self._rows += batch._rows
 
-    def rows(self) -> list[Row]:
-        """Those that were not rolled back meanwhile."""
-        return [row for scope, row in self._rows if scope.is_valid]
+    def revise(self, revised: Callable[[Row], Row | None]) -> None:
+        """Replace each row of the operation itself, or drop it where None is given. What operations within it recorded stays."""
+        new = [(scope, revised(row) if of is self else row, of) for scope, row, of in self._rows]
+        self._rows = [(scope, row, of) for scope, row, of in new if row is not None]
+
+    def rows(self, own: bool = False) -> list[Row]:
+        """Those that were not rolled back meanwhile; `own`: those of the operation itself."""
+        return [row for scope, row, of in self._rows if scope.is_valid and (of is self or not own)]
 
 
 class Ledger:
@@ -171,21 +176,20 @@ def transaction_of(connection: BaseDatabaseWrapper) -> AbstractContextManager[An
 def batch(using: str, summarised: Callable[[list[Row]], Row]) -> Iterator[Batch]:
     """Write what is recorded in the block with one statement at its end, in one transaction with it.
 
-    Of more than `AUDIT["BULK_LIMIT"]` rows of one type, `summarised` makes the one that is written. A batch in a batch is part of it.
+    Of more than `AUDIT["BULK_LIMIT"]` rows of one type, `summarised` makes the one that is written. A batch in a batch is written with it.
     """
     connection = connections[using]
     of = ledger(connection)
-    if of.batch is not None:
-        yield of.batch
-        return
+    around, collected = of.batch, Batch()
     with transaction_of(connection):
-        of.batch = collected = Batch()
+        of.batch = collected
         try:
             yield collected
         finally:
-            of.batch = None
-        rows = _limited(collected.rows(), summarised)
-        if rows:
+            of.batch = around
+            if around is not None:
+                around.take(collected)
+        if around is None and (rows := _limited(collected.rows(), summarised)):
             insert(connection, rows)
             scope_here(connection, rows)
 

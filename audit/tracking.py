@@ -16,8 +16,8 @@ from django.db.models.signals import post_delete
 from django.utils.functional import cached_property
 
 from audit.changes import Declaration, Plan
-from audit.entries import DELETED
-from audit.querysets import delete_recorded, record_deleted, tracked_manager
+from audit.deletions import delete_recorded, record_deleted
+from audit.querysets import tracked_manager
 from audit.registry import plan_of, plans
 from audit.relations import follow
 from audit.saving import record_creation, record_update
@@ -154,4 +154,4 @@ class Tracked(models.Model):
 
 
 def _on_deleted(instance: models.Model, using: str, **kwargs: Any) -> None:
-    record_deleted(plan_of(type(instance)), instance, using, DELETED)
+    record_deleted(plan_of(type(instance)), instance, using)
