@@ -9,13 +9,14 @@ from typing import Any
 from django.db import connections, models
 from django.db.models.signals import m2m_changed
 
-from audit.changes import Plan, as_json
+from audit.changes import Plan
 from audit.entries import UPDATED, label_of, row
 from audit.registry import plans
 from audit.scopes import record
-from events.redaction import REDACTED, hashed, is_secret
+from audit.through import changes_of, follow_rows
 
-# Django sends the signals in the transaction of the change. What goes is read before it does, what came is told after.
+# Where the project has a model of its own between the two, signals tell, in the transaction of the change. What goes is read before it does,
+# what came is told after: Django ignores no conflict there.
 _ADDED, _REMOVED = ("post_add",), ("pre_remove", "pre_clear")
 
 
@@ -24,9 +25,13 @@ def follow(plan: Plan) -> None:
     for field in plan.many_to_many:
         if field.model is not plan.model and field.model in plans:
             continue  # an inherited one: recorded as the parent's
+        through: Any = field.remote_field.through
+        if through._meta.auto_created:
+            follow_rows(plan, field)
+            continue
         uid = f"audit.{plan.resource_type}.{field.name}"
         receiver = partial(_on_changed, plan, field)
-        m2m_changed.connect(receiver, sender=field.remote_field.through, weak=False, dispatch_uid=uid)
+        m2m_changed.connect(receiver, sender=through, weak=False, dispatch_uid=uid)
 
 
 def _on_changed(
@@ -69,17 +74,9 @@ def _record(
     connection = connections[using]
     rows = []
     if not reverse:
-        rows.append(row(plan, UPDATED, instance.pk, label_of(plan, instance, connection), _changes(plan, field, others, came)))
+        rows.append(row(plan, UPDATED, instance.pk, label_of(plan, instance, connection), changes_of(plan, field, others, came)))
     if reverse or field.remote_field.symmetrical:
-        rows += [row(plan, UPDATED, other, "", _changes(plan, field, [key], came)) for other in others if reverse or other != key]
+        rows += [
+            row(plan, UPDATED, other, "", changes_of(plan, field, [key], came)) for other in others if reverse or other != key
+        ]
     record(connection, rows)
-
-
-def _changes(plan: Plan, field: Any, keys: list[Any], came: bool) -> dict[str, list[Any]]:
-    declared = plan.declaration
-    kept: list[Any] = [as_json(key) for key in keys]
-    if field.name in declared.hash or is_secret(field.remote_field.model._meta.pk.name):
-        kept = [hashed(key) for key in kept]
-    elif field.name not in declared.open and (field.name in declared.mask or is_secret(field.name)):
-        kept = [REDACTED for _ in kept]
-    return {field.name: [[], kept] if came else [kept, []]}

@@ -18,7 +18,7 @@ from django.db.models.functions import Concat
 from audit.models import AuditEntry
 from audit.tracking import track
 from tests.support.auditing import empty_log
-from tests.support.tracked.models import Article, ArticleProxy, Base, Child, Key, Member, Membership, Tag, Untracked
+from tests.support.tracked.models import Article, ArticleProxy, Base, Child, Key, Member, Tag, Untracked
 
 pytestmark = pytest.mark.django_db
 
@@ -273,61 +273,6 @@ def test_a_secret_key_is_kept_by_its_hash() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM audit_log")
         assert not [row for row in cursor.fetchall() if "T0KEN-1" in str(row)]
-
-
-# Many to many
-
-
-def test_many_to_many_changes_are_recorded_row_by_row_from_both_sides() -> None:
-    saved, other = article(), article()
-    x, y, z = (Tag.objects.create(name=name) for name in "xyz")
-    saved.tags.add(x, y)
-    saved.tags.add(y, z)
-    saved.tags.remove(x, x)
-    saved.tags.remove(x)
-    saved.tags.set([x, z])
-    saved.tags.set([x, z])
-    z.articles.add(saved, other)
-    z.articles.clear()
-    saved.tags.clear()
-    saved.tags.clear()
-    found = [(e.resource_id, e.changes["tags"]) for e in entries()]
-    s, o = str(saved.pk), str(other.pk)
-    assert found == [
-        (s, [[], [x.pk, y.pk]]),
-        (s, [[], [z.pk]]),
-        (s, [[x.pk], []]),
-        (s, [[y.pk], []]),
-        (s, [[], [x.pk]]),
-        (o, [[], [z.pk]]),
-        (s, [[z.pk], []]),
-        (o, [[z.pk], []]),
-        (s, [[x.pk], []]),
-    ]
-
-
-def test_friends_are_recorded_on_both_sides() -> None:
-    saved, other = article(), article()
-    saved.friends.add(other)
-    other.friends.remove(saved)
-    assert [(e.resource_id, e.changes["friends"]) for e in entries()] == [
-        (str(saved.pk), [[], [other.pk]]),
-        (str(other.pk), [[], [saved.pk]]),
-        (str(other.pk), [[saved.pk], []]),
-        (str(saved.pk), [[other.pk], []]),
-    ]
-
-
-def test_rows_of_a_through_model_are_recorded_as_objects_too() -> None:
-    member, tag = Member.objects.create(name="m"), Tag.objects.create(name="t")
-    empty_log()
-    member.groups.add(tag, through_defaults={"role": "editor"})
-    Membership.objects.get().delete()
-    assert [(e.event_type, e.changes.get("role"), e.changes.get("groups")) for e in entries()] == [
-        ("tracked.membership.created", [None, "editor"], None),
-        ("tracked.member.updated", None, [[], [tag.pk]]),
-        ("tracked.membership.deleted", ["editor", None], None),
-    ]
 
 
 # Bulk
