@@ -1,33 +1,38 @@
 """What went around the ORM: rows that are not as the audit log says.
 
-For each object the last recorded value of each field is compared with its row. That finds what SQL, migrations, or a program without
-Django wrote, whenever it did: not who, nor when. What was changed and changed back it can't find.
+For each object the last recorded value of each field is compared with its row, and the many-to-many rows that came and went with those that are
+there. That finds what SQL, migrations, or a program without Django wrote, whenever it did: not who, nor when. What was changed and changed back it
+can't find.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from django.db import models, router, transaction
 
 from audit.changes import Plan
-from audit.entries import CREATED, DELETED, insert, row
+from audit.entries import insert, row
+from audit.histories import OBSERVED, Links, histories_of
 from audit.models import CHANGE, AuditEntry
-from audit.registry import family_of, plans
+from audit.registry import plans
+from audit.through import compared_fields, ends_of, keeper_of
 from events.redaction import hashed
 
 # Rows that are looked at together.
 CHUNK = 500
-OBSERVED = "observed"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A row that is not as recorded. `field` is "" where it is about the whole row; `recorded` and `found` are JSON."""
+    """A row that is not as recorded. `field` is "" where it is about the whole row; `recorded` and `found` are JSON.
+
+    Of a many-to-many field they are the keys of the rows that are recorded and not there, and of those that are there and not recorded.
+    """
 
     resource_type: str
     resource_id: str
@@ -39,34 +44,12 @@ class Finding:
     def __str__(self) -> str:
         if self.kind == "differs":
             return f"{self.resource_type} {self.resource_id}: {self.field} is {self.found}, recorded is {self.recorded}"
+        if self.kind == "rows":
+            parts = {"recorded and not there": self.recorded, "there and not recorded": self.found}
+            told = ", ".join(f"{keys} are {what}" for what, keys in parts.items() if keys != "[]")
+            return f"{self.resource_type} {self.resource_id}: of {self.field}, {told}"
         what = "is recorded, and there is no such row" if self.kind == "missing" else "has no record"
         return f"{self.resource_type} {self.resource_id}: {what}"
-
-
-@dataclass
-class _History:
-    """What the log says of an object. `exists` None: it can't tell."""
-
-    exists: bool | None = False
-    values: dict[str, Any] = field(default_factory=dict)
-
-    def apply(self, entry: AuditEntry, names: Iterable[str]) -> None:
-        """What the entry makes of it; one without an object is about objects that nobody knows by name."""
-        new = {name: change[1] for name, change in (entry.changes or {}).items()}
-        if entry.action == DELETED or entry.data.get("missing"):
-            self.exists, self.values = (False if entry.resource_id else None), {}
-        elif not entry.resource_id:
-            self.exists = None if entry.action == CREATED else self.exists
-            gone = new or list(self.values)  # which fields a bulk write was of may not be recorded either
-            for name in gone:
-                self.values.pop(name, None)
-        else:
-            self.exists = True
-            if entry.action == CREATED:
-                self.values = dict.fromkeys(names)
-            self.values |= new
-            for name in [n for n, value in new.items() if isinstance(value, dict) and value.keys() == {"expression"}]:
-                del self.values[name]
 
 
 def compare(model: type[models.Model]) -> Iterator[Finding]:
@@ -105,7 +88,8 @@ def _batched(items: Iterable[Any], number: int) -> Iterator[list[Any]]:
 def _findings(plan: Plan, using: str, keys: list[Any]) -> list[Finding]:
     with transaction.atomic(using=using):
         rows = plan.model._base_manager.using(using).in_bulk(keys)
-        histories = _histories(plan, using, [_id(plan, key) for key in keys])
+        links = {field.name: _links(plan, field, using, rows) for field in compared_fields(plan)}
+        histories = histories_of(plan, using, [_id(plan, key) for key in keys])
     found: list[Finding] = []
     for key in keys:
         history, resource_id = histories[_id(plan, key)], _id(plan, key)
@@ -113,12 +97,17 @@ def _findings(plan: Plan, using: str, keys: list[Any]) -> list[Finding]:
             if history.exists:
                 found.append(Finding(plan.resource_type, resource_id, "missing"))
         elif history.exists is False:
-            found.append(Finding(plan.resource_type, resource_id, "unrecorded", found=json.dumps(_values(plan, rows[key]))))
+            there = {name: [json.loads(far) for far in sorted(of_field[key])] for name, of_field in links.items()}
+            found.append(
+                Finding(plan.resource_type, resource_id, "unrecorded", found=json.dumps(_values(plan, rows[key]) | there))
+            )
         else:
             values = _values(plan, rows[key])
             differ = [name for name, value in values.items() if name in history.values and history.values[name] != value]
             texts = ((name, json.dumps(history.values[name]), json.dumps(values[name])) for name in differ)
             found += [Finding(plan.resource_type, resource_id, "differs", *text) for text in texts]
+            for name, of_field in links.items():
+                found += _links_differ(plan, resource_id, name, of_field[key], history.links[name])
     return found
 
 
@@ -132,17 +121,26 @@ def _values(plan: Plan, instance: models.Model) -> dict[str, Any]:
     return {f.name: f.keep(f.as_json(instance.__dict__[f.attname])) for f in plan.fields if f.name in own}
 
 
-def _histories(plan: Plan, using: str, ids: list[str]) -> dict[str, _History]:
-    family = family_of(plan)
-    names = [f.name for p in family for f in p.fields]
-    histories = {resource_id: _History() for resource_id in ids}
-    entries = AuditEntry.objects.using(using).filter(
-        source_category=CHANGE, resource_type__in=[p.resource_type for p in family], resource_id__in=["", *ids]
-    )
-    for entry in entries.order_by("id"):
-        for history in [histories[entry.resource_id]] if entry.resource_id else histories.values():
-            history.apply(entry, names)
-    return histories
+def _links(plan: Plan, field: Any, using: str, keys: Iterable[Any]) -> dict[Any, set[str]]:
+    """By object, the keys of the other side that its field has, as JSON of what would be recorded."""
+    near, far = ends_of(field)
+    keep = keeper_of(plan, field)
+    found: dict[Any, set[str]] = {key: set() for key in keys}
+    rows = near.model._base_manager.using(using).filter(**{f"{near.name}__in": list(found)})
+    for key, other in rows.values_list(near.attname, far.attname):
+        found[key].add(json.dumps(keep(other)))
+    return found
+
+
+def _links_differ(plan: Plan, resource_id: str, name: str, found: set[str], links: Links) -> Iterator[Finding]:
+    went = sorted(key for key, there in links.known.items() if there and key not in found)
+    came = sorted(key for key in found if not links.known.get(key, not links.complete))
+    if went or came:
+        yield Finding(plan.resource_type, resource_id, "rows", name, _array(went), _array(came))
+
+
+def _array(keys: Iterable[str]) -> str:
+    return f"[{', '.join(keys)}]"
 
 
 def record_findings(model: type[models.Model], findings: Iterable[Finding]) -> int:
@@ -157,7 +155,9 @@ def record_findings(model: type[models.Model], findings: Iterable[Finding]) -> i
         for resource_id, of_object in chunk:
             changes = {f.field: [json.loads(f.recorded), json.loads(f.found)] for f in of_object if f.field}
             for unrecorded in (f for f in of_object if f.kind == "unrecorded"):
-                changes |= {name: [None, value] for name, value in json.loads(unrecorded.found).items()}
+                many = {field.name for field in compared_fields(plan)}
+                values = json.loads(unrecorded.found)
+                changes |= {name: [[] if name in many else None, value] for name, value in values.items()}
             data = {"missing": True} if of_object[0].kind == "missing" else None
             entry = row(plan, OBSERVED, None, "", changes, data)
             entries.append(entry._replace(resource_id=resource_id))

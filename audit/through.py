@@ -26,8 +26,8 @@ from django.utils.functional import cached_property
 
 from audit.changes import Changes, Plan, as_json
 from audit.entries import UPDATED, Row, label_of, row
-from events.redaction import hashed, is_secret, masked
 from audit.scopes import batch, record
+from events.redaction import hashed, is_secret, masked
 
 Pairs = list[tuple[Any, Any]]
 # By the model of the table, the fields that it is of: one, or the same as several models inherited it.
@@ -57,6 +57,18 @@ def keeper_of(plan: Plan, field: Any) -> Callable[[Any], Any]:
     return as_json
 
 
+def compared_fields(plan: Plan) -> list[Any]:
+    """The model's many-to-many fields whose rows are told by their table, and of whose keys something is kept."""
+    own = (field for fields in _followed.values() for p, field in fields if p is plan)
+    return [field for field in own if keeper_of(plan, field) is not masked]
+
+
+def ends_of(field: Any) -> tuple[Any, Any]:
+    """The columns of the field's table: for the object that has the field, and for the other."""
+    through = field.remote_field.through
+    return through._meta.get_field(field.m2m_field_name()), through._meta.get_field(field.m2m_reverse_field_name())
+
+
 def changes_of(plan: Plan, field: Any, keys: Iterable[Any], came: bool) -> Changes:
     """What an entry says of rows that came, or went."""
     keep = keeper_of(plan, field)
@@ -78,7 +90,7 @@ class FollowedQuerySet(QuerySet[Any]):
                 pairs.extend(_returned(query, self.model, using))
                 return []
             inserted = super()._insert(objs, fields, *args, using=using, on_conflict=on_conflict, **kwargs)  # type: ignore[misc]
-            near, far = _ends(self.model)
+            near, far = ends_of(_followed[self.model][0][1])
             pairs.extend((getattr(obj, near.attname), getattr(obj, far.attname)) for obj in objs)
             return inserted
 
@@ -126,15 +138,9 @@ class _FollowedOptions(Options):  # type: ignore[type-arg]
         return _followed_manager(super().base_manager)
 
 
-def _ends(through: type[models.Model]) -> tuple[Any, Any]:
-    """The columns for the object that has the field, and for the other."""
-    _, field = _followed[through][0]
-    return through._meta.get_field(field.m2m_field_name()), through._meta.get_field(field.m2m_reverse_field_name())
-
-
 def _returned(query: Any, through: type[models.Model], using: str) -> Pairs:
     """Execute an INSERT or a DELETE. The keys of the rows that it inserted or deleted."""
-    connection, compiler, ends = connections[using], query.get_compiler(using), _ends(through)
+    connection, compiler, ends = connections[using], query.get_compiler(using), ends_of(_followed[through][0][1])
     returning = ", ".join(connection.ops.quote_name(end.column) for end in ends)
     found: list[Any] = []
     try:

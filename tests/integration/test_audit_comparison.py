@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.db import connection
 from django.db.models import F
 
 from audit.models import AuditEntry
+from audit.registry import plans
 from tests.support.tracked.models import Article, Base, Child, Key, Tag
 
 pytestmark = pytest.mark.django_db
@@ -78,6 +80,76 @@ def test_what_was_found_can_be_recorded_as_the_state_to_start_from() -> None:
     sql("UPDATE tracked_article SET title = 'y' WHERE id = %s", changed.pk)
     sql("UPDATE tracked_key SET note = 'm'")
     assert len(compared()[1]) == 2
+
+
+def test_many_to_many_rows_that_went_around_it_are_found_and_can_be_recorded() -> None:
+    changed, other = Article.objects.create(title="a"), Article.objects.create(title="b")
+    x, y, z = (Tag.objects.create(name=name) for name in "xyz")
+    changed.tags.set([x, y])
+    changed.tags.remove(y)
+    other.friends.add(changed)
+    assert compared() == (0, [])
+    sql("DELETE FROM tracked_article_tags")
+    for tag in (y, z):
+        sql("INSERT INTO tracked_article_tags (article_id, tag_id) VALUES (%s, %s)", changed.pk, tag.pk)
+    sql("DELETE FROM tracked_article_friends WHERE to_article_id = %s", changed.pk)
+    assert compared() == (1, lines := [
+        f"tracked.article {changed.pk}: of tags, [{x.pk}] are recorded and not there, [{y.pk}, {z.pk}] are there and not recorded",
+        f"tracked.article {other.pk}: of friends, [{changed.pk}] are recorded and not there",
+    ])  # fmt: skip
+    assert compared("--record") == (0, lines)
+    assert AuditEntry.objects.filter(action="observed").order_by("id")[0].changes == {"tags": [[x.pk], [y.pk, z.pk]]}
+    assert compared() == (0, [])
+    changed.tags.clear()
+    assert compared() == (0, [])
+
+
+def test_many_to_many_rows_from_before_the_tracking_are_no_finding() -> None:
+    sql("INSERT INTO tracked_tag (id, name) VALUES (8, 'x'), (9, 'y')")
+    columns = "title, text, count, is_open, key_of_import, extra, api_token, email, ssn, noise, shouts"
+    false = "false" if connection.vendor == "postgresql" else "0"
+    values = f"'t', '', 0, {false}, '{'0' * 32}', '{{}}', '', '', '', 0, 0"
+    sql(f"INSERT INTO tracked_article (id, {columns}) VALUES (5, {values}), (6, {values})")
+    sql("INSERT INTO tracked_article_tags (article_id, tag_id) VALUES (5, 8), (6, 8)")
+    old = Article.objects.get(pk=5)
+    old.title = "b"
+    old.save()  # recorded from here on: what it had before nobody knows
+    old.tags.add(9)
+    assert compared() == (1, ["tracked.article 6: has no record"])
+    compared("--record")
+    assert AuditEntry.objects.get(resource_id="6").changes["tags"] == [[], [8]]
+    sql("DELETE FROM tracked_article_tags")
+    assert compared() == (1, [
+        "tracked.article 5: of tags, [9] are recorded and not there",
+        "tracked.article 6: of tags, [8] are recorded and not there",
+    ])  # fmt: skip
+
+
+def test_many_to_many_rows_of_too_many_objects_to_know_are_no_finding(settings: Any) -> None:
+    settings.AUDIT = {"BULK_LIMIT": 1}
+    made = Article.objects.create(title="a")
+    made.tags.add(tag := Tag.objects.create(name="x"))
+    tag.articles.add(Article.objects.create(title="b"), Article.objects.create(title="c"))  # too many to know whose they are
+    sql("DELETE FROM tracked_article_tags")
+    assert compared() == (0, [])
+    made.tags.add(tag)
+    sql("DELETE FROM tracked_article_tags")
+    assert compared() == (1, [f"tracked.article {made.pk}: of tags, [{tag.pk}] are recorded and not there"])
+
+
+@pytest.mark.parametrize(("declared", "number"), [("hash", 1), ("mask", 0)])
+def test_many_to_many_rows_are_compared_by_what_is_kept_of_them(
+    monkeypatch: pytest.MonkeyPatch, declared: str, number: int
+) -> None:
+    plan = plans[Article]
+    monkeypatch.setattr(plan, "declaration", replace(plan.declaration, **{declared: frozenset(["tags"])}))
+    made = Article.objects.create(title="a")
+    made.tags.add(Tag.objects.create(name="x"))
+    assert compared() == (0, [])
+    sql("DELETE FROM tracked_article_tags")
+    _, lines = compared()
+    assert len(lines) == number
+    assert all('of tags, ["hmac:' in line for line in lines)
 
 
 def test_a_bulk_write_without_values_is_no_reason_for_suspicion(settings: Any) -> None:
