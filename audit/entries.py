@@ -13,6 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from audit.changes import Changes, Plan
 from audit.ids import id_at
 from audit.models import CHANGE, MAX_TEXT_LENGTH, AuditEntry, Outcome, new_salt
+from events.client_ip import without_scope
 from events.context import current_context
 from events.redaction import hashed, redacted_text
 from events.types import MAX_LABEL_LENGTH, MAX_TYPE_LENGTH, EventPriority, utcnow
@@ -39,7 +40,7 @@ class Author(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of `AuditEntry`, but for what all changes have in common (`CONSTANTS`). Fields as its columns."""
+    """A row of `AuditEntry`, but for what all changes have in common (`CONSTANTS`). Fields as its columns; the author's are the last."""
 
     event_id: str
     event_type: str
@@ -52,16 +53,7 @@ class Row(NamedTuple):
     changes: str | None
     data: str
     personal_salt: str
-    user_id: str | None
-    actor_label: str
-    actor_type: str
-    actor_id: str
-    impersonator: str
-    ip_address: str | None
-    user_agent: str
-    session_id: str | None
-    correlation_id: str | None
-    metadata: str
+    author: Author
 
 
 CONSTANTS = {"source_category": CHANGE, "priority": str(EventPriority.NORMAL)}
@@ -78,8 +70,7 @@ def author() -> Author:
         user_id = actor.id[:MAX_LABEL_LENGTH] if actor.id and actor.type in ("user", "token") else None
         real = actor.impersonator.label[:MAX_TEXT_LENGTH] if actor.impersonator else ""
         known = (user_id, actor.label[:MAX_TEXT_LENGTH], actor.type, (actor.id or "")[:MAX_LABEL_LENGTH], real)  # type: ignore[assignment]
-    # A scope ("fe80::1%eth0") means something on one machine only, and PostgreSQL's inet refuses it.
-    address = context.ip_address.partition("%")[0] if context.ip_address else None
+    address = without_scope(context.ip_address) if context.ip_address else None
     metadata = "{}" if context.request_id is None else f'{{"request_id":"{context.request_id}"}}'
     return Author(
         *known, address, (context.user_agent or "")[:MAX_TEXT_LENGTH], context.current_session(), context.correlation_id, metadata
@@ -111,15 +102,16 @@ def row(
         None if changes is None else orjson.dumps(changes).decode(),
         orjson.dumps(data).decode() if data else "{}",
         new_salt(),
-        *author(),
+        author(),
     )
 
 
-_COLUMNS: Final = ", ".join(f'"{name}"' for name in (*Row._fields, *CONSTANTS))
-_VALUES: Final = ", ".join(["%s"] * len(Row._fields) + [f"'{value}'" for value in CONSTANTS.values()])
+_FIELDS: Final = (*Row._fields[:-1], *Author._fields)
+_COLUMNS: Final = ", ".join(f'"{name}"' for name in (*_FIELDS, *CONSTANTS))
+_VALUES: Final = ", ".join(["%s"] * len(_FIELDS) + [f"'{value}'" for value in CONSTANTS.values()])
 _INSERT: Final = f'INSERT INTO "{AuditEntry._meta.db_table}" ({_COLUMNS}) '
 _INSERT_ONE: Final = f"{_INSERT}VALUES ({_VALUES})"
-_TIMESTAMP: Final = Row._fields.index("timestamp")
+_TIMESTAMP: Final = _FIELDS.index("timestamp")
 
 
 def insert(connection: BaseDatabaseWrapper, rows: Sequence[Row]) -> None:
@@ -137,7 +129,7 @@ def statement(connection: BaseDatabaseWrapper, entry: Row) -> tuple[str, list[An
 
 
 def _parameters(connection: BaseDatabaseWrapper, entry: Row) -> list[Any]:
-    parameters: list[Any] = list(entry)
+    parameters: list[Any] = [*entry[:-1], *entry.author]
     parameters[_TIMESTAMP] = connection.ops.adapt_datetimefield_value(entry.timestamp)
     return parameters
 

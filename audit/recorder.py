@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from audit.models import MAX_TEXT_LENGTH, AuditEntry, Outcome
-from events.client_ip import client_ip
+from events.client_ip import client_ip, without_scope
 from events.conf import settings
 from events.types import MAX_LABEL_LENGTH, MAX_TYPE_LENGTH, EventCategory, UnifiedEvent
 
@@ -92,5 +92,4 @@ def _text(value: Any, limit: int) -> str:
 
 
 def _address(value: Any) -> str | None:
-    # A scope ("fe80::1%eth0") means something on one machine only, and PostgreSQL's inet refuses it.
-    return client_ip(value.partition("%")[0]) if isinstance(value, str) else None
+    return client_ip(without_scope(value)) if isinstance(value, str) else None

@@ -27,6 +27,11 @@ def client_ip(peer: str | None, forwarded_for: str | None = None) -> str | None:
     return str(found) if found else None
 
 
+def without_scope(address: str) -> str:
+    """The address as a log keeps it: a scope ("fe80::1%eth0") means something on one machine only, and PostgreSQL's inet refuses it."""
+    return address.partition("%")[0]
+
+
 def _parse(text: str):  # type: ignore[no-untyped-def]  # IPv4Address | IPv6Address | None, and `in network` takes either
     try:
         address = ip_address(text.strip())
