@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError
 
@@ -20,10 +21,13 @@ from audit.keys import Ed25519Key, parse_key, public_text
 from audit.models import AuditEntry, AuditErasure, AuditRemoval
 from audit.seals import Removal
 from audit.verify import verify_export
+from events import act_as
+from events.context import user_actor
 from events.testing import wait_published
 from events.types import utcnow
 from tests.support.audit import execute, found, seal, tamper, verify, write, write_old
 from tests.support.paths import ROOT
+from tests.support.tracked.models import Article
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -180,6 +184,30 @@ def test_a_persons_fields_are_erased_and_the_seals_stay_valid() -> None:
     assert (erased.data["rows"], erased.data["reason"]) == ([*mine, *acted], "request of 3 May")
     assert "42" not in str(erased.data["reason"])
     assert erasure.erase("42", "again") == (0, 0, 0)
+
+
+def test_all_rows_of_a_person_are_found_and_no_others() -> None:
+    def by(**actor: Any) -> list[int]:
+        return write(1, user_id="7", metadata={"actor": actor})
+
+    wanted = [
+        *write(1, user_id="42", metadata={}),
+        *write(1, user_id="42", metadata={"source_category": "security", "actor": {"type": "system", "label": "system"}}),
+        *write(1, user_id=None, metadata={"actor": {"type": "user", "id": "42"}}),
+        *by(type="user", id="42", label="Alice"),
+        *by(type="user", id=42),
+        *by(type="token", id="42", label="token of Alice"),
+    ]
+    write(1, user_id="7", metadata={"session_id": "42"})
+    for others in ({"type": "task", "id": "42"}, {"type": "user", "id": "421"}, {"type": "user", "id": ["42"]}, {}):
+        by(**others)
+    with act_as(user_actor(User(pk=42, username="Alice"))):
+        Article.objects.create(title="a")
+    wanted.append(AuditEntry.objects.latest("id").id)
+    Article.objects.update(title="b")
+    found = erasure.rows_of("42").values_list("id", flat=True)
+    assert list(found) == wanted
+    assert "metadata" not in str(found.query), "JSON is not searched: that reads the whole log"
 
 
 def test_a_row_without_a_seal_is_erased_later() -> None:
