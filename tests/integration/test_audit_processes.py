@@ -10,18 +10,18 @@ from tests.support.remote import DjangoProcess
 WRITE_AND_SEAL = """
 import threading
 from audit.sealer import Sealer
-from tests.support import audit
-from tests.support.audit import write
+from tests.support import auditing
+from tests.support.auditing import write
 stop, sealer = threading.Event(), Sealer()
 thread = threading.Thread(target=sealer.run, args=[stop])
 thread.start()
-audit.running = stop, thread
+auditing.running = stop, thread
 for _ in range(10):
     write(2)
 """
 STOP = """
-from tests.support import audit
-stop, thread = audit.running
+from tests.support import auditing
+stop, thread = auditing.running
 stop.set()
 thread.join()
 """
@@ -29,7 +29,7 @@ RESULT = """
 from audit import log
 from audit.conf import seal_keys
 from audit.models import AuditEntry
-from tests.support.audit import seal
+from tests.support.auditing import seal
 seal(); seal()
 result = [
     [row.id for made in log.seals() for row in made.sealed_rows()],

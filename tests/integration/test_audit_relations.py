@@ -9,9 +9,9 @@ import pytest
 from django.db import connection, transaction
 from django.db.models.signals import m2m_changed, pre_delete
 
-from audit.models import AuditEntry
 from tests.support.auditing import empty_log
 from tests.support.elsewhere import beginning_elsewhere, meanwhile
+from tests.support.recorded import article, entries
 from tests.support.tracked.models import Article, Member, Membership, Tag
 from tests.support.waiting import wait_for
 
@@ -19,17 +19,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 POSTGRESQL = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
 Rows = Article.tags.through
-
-
-def entries() -> list[AuditEntry]:
-    return list(AuditEntry.objects.order_by("id"))
-
-
-def article(title: str = "a") -> Article:
-    """One that was made before what the test looks at."""
-    made = Article.objects.create(title=title)
-    empty_log()
-    return made
 
 
 def tags(names: str) -> list[Tag]:
@@ -93,7 +82,7 @@ def test_rows_of_a_through_model_are_recorded_as_objects_too() -> None:
 
 
 def test_an_entry_of_the_objects_own_side_has_its_label() -> None:
-    saved = article("Report")
+    saved = article(title="Report")
     saved.tags.add(*tags("x"))
     saved.tags.clear()
     assert [entry.resource_label for entry in entries()] == ["Report", "Report"]

@@ -25,7 +25,7 @@ from events import act_as
 from events.context import user_actor
 from events.testing import wait_published
 from events.types import utcnow
-from tests.support.audit import execute, found, seal, tamper, verify, write, write_old
+from tests.support.auditing import execute, found, seal, tamper, verify, write, write_old
 from tests.support.paths import ROOT
 from tests.support.tracked.models import Article
 

@@ -171,11 +171,11 @@ class Operations(RuleBasedStateMachine):
             article.title = title + "!"
             article.save()
 
-    @rule(number=COUNTS, undone=ways)
-    def save_again_what_was_rolled_back(self, number: int, undone: str) -> None:
+    @rule(number=COUNTS, undone=ways, before=st.sampled_from(["savepoint", "by hand", "all"]))
+    def save_again_what_was_rolled_back(self, number: int, undone: str, before: str) -> None:
         article = self.pick(number)
         article.refresh_from_db()
-        with self.block("all"):
+        with self.block(before):
             article.count += 1
             article.save()
         with self.block(undone):

@@ -11,7 +11,7 @@ from django.db.migrations.state import ProjectState
 
 from audit import holds, testing, triggers
 from audit.models import AuditEntry, AuditSeal
-from tests.support.audit import execute, found, seal, tamper, write
+from tests.support.auditing import execute, found, seal, tamper, write
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
