@@ -46,7 +46,9 @@ def test_an_event_is_found_by_its_id_whatever_its_moment() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "42", new_id(), "ffffffff-ffff-7fff-8fff-ffffffffffff", "0198c4f0-0000-1000-8000-000000000000", "not-an-id"]
+    "text",
+    ["", "42", new_id(), "ffffffff-ffff-7fff-8fff-ffffffffffff", "0198c4f0-0000-1000-8000-000000000000", "not-an-id"],
+    ids=["empty", "number", "event", "latest", "other version", "text"],
 )
 def test_other_text_has_no_period(text: str) -> None:
     assert period_of(text) is None
@@ -70,7 +72,7 @@ def test_a_part_of_a_selection_has_its_index(selected: dict[str, Any], index: st
     assert index in plan_of(Selection(**selected).rows())
 
 
-@pytest.mark.parametrize("text", [new_id(), id_at(START)])
+@pytest.mark.parametrize("text", [new_id(), id_at(START)], ids=["event", "change"])
 def test_each_column_that_is_searched_has_its_index(text: str) -> None:
     entry()
     of_events, *others = (plan_of(AuditEntry.objects.filter(condition)) for condition in searched(text))
