@@ -161,6 +161,8 @@ def _recording(through: type[models.Model], using: str, came: bool) -> Iterator[
     pairs: Pairs = []
     with batch(using, partial(_summarised, through)):
         yield pairs
+        if not pairs:
+            return
         by_object: dict[Any, list[Any]] = defaultdict(list)
         for near, far in pairs:
             by_object[near].append(far)
@@ -172,7 +174,7 @@ def _recording(through: type[models.Model], using: str, came: bool) -> Iterator[
 def _of_model(plan: Plan, field: Any, keys: Iterable[Any], using: str) -> list[Any]:
     """The keys, in order, that objects of the model have; where the field is inherited, others have it too."""
     chosen: Iterable[Any] = keys
-    if chosen and field.model is not plan.model:
+    if field.model is not plan.model:
         chosen = plan.model._base_manager.using(using).filter(pk__in=chosen).values_list("pk", flat=True)
     return sorted(chosen)
 
