@@ -26,6 +26,8 @@ from audit.models import AuditEntry
 from audit.paging import ORDER
 from audit.reading import record_entry, record_list
 from audit.templatetags.audit import OUTCOME_COLOURS
+from events.cursor import Cursor
+from events.journal import read_head
 from events.readonly import ReadOnlyAdmin, TimeRangeFilter, one_line_time, readable_json
 from events.types import EventPriority
 
@@ -95,7 +97,9 @@ class AuditEntryAdmin(LogPages, ReadOnlyAdmin):
         return fieldsets if obj is None or obj.changes else [one for one in fieldsets if one[0] != "Changes"]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        response = super().changelist_view(request, extra_context)
+        # Read before the entries: the stream takes over from here, and none between is missed.
+        head = read_head()
+        response = super().changelist_view(request, {"live_cursor": Cursor(head.epoch, head.position)} | (extra_context or {}))
         context: dict[str, Any] = getattr(response, "context_data", None) or {}
         changelist = context.get("cl")
         if isinstance(changelist, KeysetChangeList):
