@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeVar
+from math import inf
+from time import monotonic
+from typing import NamedTuple, TypeVar
 
 from django.db import connections, models
 
 from audit import rows, triggers
 from audit.archive import Part
 from audit.keys import Key
-from audit.models import AuditErasure, AuditRemoval, AuditSeal
+from audit.models import AuditEntry, AuditErasure, AuditRemoval, AuditSeal
 from audit.seals import Erasure, Removal, Seal, Signed
 from audit.verify import Finding, Verifier
 from events.conf import settings
@@ -54,20 +56,42 @@ def parts(first: int = 0, last: int | None = None) -> Iterator[Part]:
         )
 
 
+class Step(NamedTuple):
+    """What one step of verifying the log found, and the number of the seal that the next one begins with; None after the last."""
+
+    verifier: Verifier
+    next: int | None
+
+
 def verify(keys: Iterable[Key], anchors: Mapping[int, str] | None = None) -> Verifier:
     """Compare the whole log with its seals, and look whether its triggers are there. Raises DatabaseError."""
+    return verify_step(0, keys, anchors).verifier
+
+
+def verify_step(number: int, keys: Iterable[Key], anchors: Mapping[int, str] | None = None, seconds: float = inf) -> Step:
+    """Verify whole seals from a number on, for so many seconds, one seal at least. That they follow on the seal before is verified
+    too. The first step looks at the triggers, the last at what has no seal. Raises DatabaseError."""
+    until = monotonic() + seconds
     verifier = Verifier(keys, anchors)
-    missing = triggers.missing(connections[settings().DATABASE])
-    if missing:
-        message = f"these triggers are not there, or not as they are to be: {', '.join(missing)}"
-        verifier.findings.append(Finding("not append-only", 0, 0, message))
-    for part in parts():
+    if number <= 1:
+        verifier.findings += _missing_triggers()
+    else:
+        verifier.last = next(iter(_read(Seal, AuditSeal, ordered="-number", limit=1, number__lt=number)), None)
+    for part in parts(number):
+        if verifier.seals and monotonic() >= until:
+            return Step(verifier, part.seal.number)
         verifier.seal(*part)
-    first = next(rows.read(-(2**63), 0, 1), None)
-    if first is not None:
-        verifier.findings.append(Finding("row inserted", first["id"], first["id"], f"row {first['id']} is before the first"))
-    verifier.finish(row["id"] for row in rows.read(verifier.last.last_id + 1 if verifier.last else 1))
-    return verifier
+    entries = AuditEntry.objects.using(settings().DATABASE).order_by("id").values_list("id", flat=True)
+    for row_id in entries.filter(id__lte=0)[:1]:
+        verifier.findings.append(Finding("row inserted", row_id, row_id, f"row {row_id} is before the first"))
+    verifier.finish(entries.filter(id__gt=verifier.last.last_id if verifier.last else 0).iterator())
+    return Step(verifier, None)
+
+
+def _missing_triggers() -> list[Finding]:
+    missing = triggers.missing(connections[settings().DATABASE])
+    message = f"these triggers are not there, or not as they are to be: {', '.join(missing)}"
+    return [Finding("not append-only", 0, 0, message)] if missing else []
 
 
 def _read(

@@ -20,7 +20,7 @@ from unfold.utils import display_for_label
 from audit.admin import filters
 from audit.admin.changelist import AS, LIVE, KeysetChangeList
 from audit.admin.diff import field_changes
-from audit.admin.pages import LogPages
+from audit.admin.integrity import IntegrityPage
 from audit.formats import FORMATS
 from audit.models import AuditEntry
 from audit.paging import ORDER
@@ -40,7 +40,7 @@ PRIORITY_COLOURS = {
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(LogPages, ReadOnlyAdmin):
+class AuditEntryAdmin(IntegrityPage, ReadOnlyAdmin):
     """The list, with filters and search over indexed columns, and the page of one entry."""
 
     list_display = ("time", "what", "outcome_badge", "priority_badge", "who", "resource", "ip_address")
@@ -127,6 +127,7 @@ class AuditEntryAdmin(LogPages, ReadOnlyAdmin):
             "exports": [(form.title, export_url + changelist.get_query_string({AS: form.name})) for form in FORMATS.values()]
             if self.has_export_permission(request)
             else [],
+            "may_verify": self.has_verify_permission(request),
             "live_url": changelist.get_query_string({LIVE: changelist.live_parameter()}) if changelist.is_first else "",
         }
 
