@@ -347,6 +347,7 @@ def test_rows_that_wait_for_longer_than_a_minute_are_told_of(client: Client) -> 
 def test_a_transaction_that_holds_sealing_up_is_seen(client: Client) -> None:
     columns = ", ".join(field.column for field in AuditEntry._meta.concrete_fields if field.column != "id")
     write()
+    seal()
     values = connection.get_connection_params()
     with psycopg.connect(
         **{name: values[name] for name in ("dbname", "user", "host", "port", "password") if values.get(name)}
