@@ -68,9 +68,11 @@ def verify(keys: Iterable[Key], anchors: Mapping[int, str] | None = None) -> Ver
     return verify_step(0, keys, anchors).verifier
 
 
-def verify_step(number: int, keys: Iterable[Key], anchors: Mapping[int, str] | None = None, seconds: float = inf) -> Step:
-    """Verify whole seals from a number on, for so many seconds, one seal at least. That they follow on the seal before is verified
-    too. The first step looks at the triggers, the last at what has no seal. Raises DatabaseError."""
+def verify_step(
+    number: int, keys: Iterable[Key], anchors: Mapping[int, str] | None = None, seconds: float = inf, seals: float = inf
+) -> Step:
+    """Verify whole seals from a number on, for so many seconds, one seal at least and so many at most. That they follow on the seal
+    before is verified too. The first step looks at the triggers, the last at what has no seal. Raises DatabaseError."""
     until = monotonic() + seconds
     verifier = Verifier(keys, anchors)
     if number <= 1:
@@ -78,7 +80,7 @@ def verify_step(number: int, keys: Iterable[Key], anchors: Mapping[int, str] | N
     else:
         verifier.last = next(iter(_read(Seal, AuditSeal, ordered="-number", limit=1, number__lt=number)), None)
     for part in parts(number):
-        if verifier.seals and monotonic() >= until:
+        if verifier.seals and (monotonic() >= until or verifier.seals >= seals):
             return Step(verifier, part.seal.number)
         verifier.seal(*part)
     entries = AuditEntry.objects.using(settings().DATABASE).order_by("id").values_list("id", flat=True)

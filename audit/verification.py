@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -17,21 +20,41 @@ from events.context import current_context
 RESOURCE_ID: Final = "seals"
 # How long one request verifies. Longer, and a proxy may give it up; shorter, and more is put on record than is verified.
 STEP_SECONDS: Final = 2.0
+# How many seals one request verifies at most: the anchors of as many are in memory.
+STEP_SEALS: Final = 10_000
+# How the sealer begins a line of the anchor file. Others are parsed.
+NUMBER: Final = re.compile(r'\{"number": ?([0-9]{1,18}),')
 # So many findings are named in the entry of a verification.
 MAX_NAMED: Final = 20
 
 
-def configured_anchors(name: str = "") -> dict[int, str]:
+def configured_anchors(name: str = "", first: int = 0, last: float = inf) -> dict[int, str]:
     """The digests that seals were anchored with, by number: of the file of this name, or that of the settings; none where neither is
-    given. Raises OSError."""
+    given. Of seals from `first` to `last`, and of the newest. Raises OSError."""
     path = name or settings().ANCHOR_FILE
-    return read_anchors(Path(path).read_text("utf-8", "replace").splitlines()) if path else {}
+    if not path:
+        return {}
+    with Path(path).open(encoding="utf-8", errors="replace") as lines:
+        return read_anchors(_between(lines, first, last))
+
+
+def _between(lines: Iterable[str], first: int, last: float) -> Iterator[str]:
+    """The lines of these seals, without parsing the others, which may be millions; then the line of the newest seal."""
+    newest, newest_line = 0, ""
+    for line in lines:
+        found = NUMBER.match(line)
+        number = int(found[1]) if found else first
+        if number > newest and found:
+            newest, newest_line = number, line
+        if first <= number <= last:
+            yield line
+    yield newest_line
 
 
 def verify_step(number: int) -> tuple[Step, bool]:
     """One step of verifying the log, from the seal of this number on, and whether it is on record. Raises OSError, DatabaseError."""
-    anchors = configured_anchors()
-    step = log.verify_step(number, seal_keys(), anchors, STEP_SECONDS)
+    anchors = configured_anchors("", number, number + STEP_SEALS)
+    step = log.verify_step(number, seal_keys(), anchors, STEP_SECONDS, STEP_SEALS)
     return step, record(step.verifier, len(anchors), number, is_end=step.next is None)
 
 

@@ -195,6 +195,27 @@ def test_a_dropped_tail_is_found(client: Client, settings: Any, tmp_path: Path) 
     assert f"Seals up to {seals} were anchored, the log ends with {seals - 1}: its tail was dropped." in page(client)
 
 
+@pytest.mark.usefixtures("single")
+def test_steps_know_the_anchors_of_what_they_verify(
+    client: Client, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "STEP_SEALS", 2)
+    anchors = tmp_path / "anchors"
+    settings.AUDIT = settings.AUDIT | {"ANCHOR_FILE": str(anchors)}
+    write(7)
+    seals = seal()
+    lines = [json.loads(line) for line in anchors.read_text().splitlines()]
+    lines[4]["digest"] = "0" * 64
+    # Of another program: other white space, another order.
+    others = [f"{dict(reversed(line.items()))}".replace("'", '"') for line in lines[:3]]
+    anchors.write_text("\n".join([*others, *map(json.dumps, lines[3:]), '{"number": 3, "di']))
+    made = steps(client)
+    assert [one["seals"] for one in made] == [2] * (seals // 2) + [1] * (seals % 2)
+    assert kinds(made) == ["seal re-made"]
+    tamper("DELETE FROM audit_seal WHERE number >= %s", seals - 1)
+    assert kinds(steps(client)) == ["seal re-made", "tail dropped"]
+
+
 def test_a_missing_trigger_is_shown_and_found(client: Client) -> None:
     write()
     seal()

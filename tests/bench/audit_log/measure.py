@@ -100,6 +100,7 @@ def _pages() -> dict[str, str]:
         "chart, 24 hours": f"{listed}chart/?period=24h",
         "chart, 7 days": f"{listed}chart/?period=7d",
         "chart, 30 days": f"{listed}chart/?period=30d",
+        "integrity": f"{listed}integrity/",
         "API": "/api/audit/",
         "API, outcome": "/api/audit/?outcome=denied&page_size=500",
     }
