@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, TypeVar
 
 from django.db import connections, models
 
 from audit import rows, triggers
 from audit.archive import Part
+from audit.canonical import Row
 from audit.keys import Key
 from audit.models import AuditErasure, AuditRemoval, AuditSeal
 from audit.seals import Erasure, Removal, Seal, Signed
@@ -16,6 +17,13 @@ from audit.verify import Finding, Verifier
 from events.conf import settings
 
 AnySigned = TypeVar("AnySigned", bound=Signed)
+# Rows from one id to another (None: to the end), in order.
+Read = Callable[[int, int | None], Iterable[Row]]
+
+LOWEST_ID: Final = -(2**63)
+# Seals that are read at once, and rows: as many as these, or those of one seal.
+SEALS: Final = 20
+ROWS: Final = 1_000
 
 
 def last_seal() -> Seal | None:
@@ -26,7 +34,7 @@ def last_seal() -> Seal | None:
 def seals(first: int = 0, last: int | None = None) -> Iterator[Seal]:
     """The seals from one number to another, in order."""
     upto = {} if last is None else {"number__lte": last}
-    while found := _read(Seal, AuditSeal, ordered="number", limit=10, number__gte=first, **upto):
+    while found := _read(Seal, AuditSeal, ordered="number", limit=SEALS, number__gte=first, **upto):
         yield from found
         first = found[-1].number + 1
 
@@ -43,15 +51,24 @@ def seals_of(ids: Iterable[int]) -> Iterator[Seal]:
             yield found[0]
 
 
-def parts(first: int = 0, last: int | None = None) -> Iterator[Part]:
-    """The seals from one number to another, each with the rows that are there in its range, and what was removed and erased."""
-    for seal in seals(first, last):
-        yield Part(
-            seal,
-            list(rows.read(seal.first_id, seal.last_id)),
-            _read(Removal, AuditRemoval, ordered="id", seal=seal.number),
-            _read(Erasure, AuditErasure, ordered="row_id", row_id__range=(seal.first_id, seal.last_id)),
-        )
+def parts(first: int = 0, last: int | None = None, read: Read = rows.read) -> Iterator[Part]:
+    """The seals from one number to another, each with the rows that `read` gives for it, and what was removed and erased."""
+    start: int | None = LOWEST_ID if first <= 1 else None
+    for batch in _batches(seals(first, last)):
+        first_id, last_id = batch[0].first_id, batch[-1].last_id
+        first_id = first_id if start is None else min(start, first_id)
+        # Before what explains why one is missing or blank: of both, the later that is read knows more.
+        waiting = list(read(first_id, last_id))[::-1]
+        removals = _read(Removal, AuditRemoval, ordered="id", seal__range=(batch[0].number, batch[-1].number))
+        erasures = _read(Erasure, AuditErasure, ordered="row_id", row_id__range=(first_id, last_id))
+        for seal in batch:
+            yield Part(
+                seal,
+                _upto(waiting, seal.last_id),
+                [removal for removal in removals if removal.seal == seal.number],
+                [erasure for erasure in erasures if seal.first_id <= erasure.row_id <= seal.last_id],
+            )
+        start = last_id + 1
 
 
 def verify(keys: Iterable[Key], anchors: Mapping[int, str] | None = None) -> Verifier:
@@ -63,11 +80,29 @@ def verify(keys: Iterable[Key], anchors: Mapping[int, str] | None = None) -> Ver
         verifier.findings.append(Finding("not append-only", 0, 0, message))
     for part in parts():
         verifier.seal(*part)
-    first = next(rows.read(-(2**63), 0, 1), None)
-    if first is not None:
-        verifier.findings.append(Finding("row inserted", first["id"], first["id"], f"row {first['id']} is before the first"))
-    verifier.finish(row["id"] for row in rows.read(verifier.last.last_id + 1 if verifier.last else 1))
+    first_id = verifier.last.last_id + 1 if verifier.last else LOWEST_ID
+    verifier.finish(row["id"] for row in rows.read(first_id))
     return verifier
+
+
+def _batches(found: Iterable[Seal]) -> Iterator[list[Seal]]:
+    """Seals whose ranges don't overlap, with `ROWS` rows together at most, or one seal."""
+    batch: list[Seal] = []
+    for seal in found:
+        if batch and (seal.first_id <= batch[-1].last_id or sum(one.count for one in batch) + seal.count > ROWS):
+            yield batch
+            batch = []
+        batch.append(seal)
+    if batch:
+        yield batch
+
+
+def _upto(waiting: list[Row], last_id: int) -> list[Row]:
+    """Take the rows up to an id off the end of what waits, which is in reverse order."""
+    taken = []
+    while waiting and waiting[-1]["id"] <= last_id:
+        taken.append(waiting.pop())
+    return taken
 
 
 def _read(

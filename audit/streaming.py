@@ -9,7 +9,8 @@ from django.core.handlers.asgi import ASGIRequest
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-from audit.formats import Format, encoded, rows
+from audit.export import Export
+from audit.formats import Format, encoded
 from audit.models import AuditEntry
 from audit.reading import record
 from events.types import utcnow
@@ -24,16 +25,16 @@ def export_response(
     """
     if not record("exported", format=form.name, asked=asked):
         return HttpResponse("The export could not be recorded. Try again later.", status=503, content_type="text/plain")
-    parts = (b"".join(lines) for lines in encoded(form, rows(queryset)))
+    chunks = encoded(form, Export(queryset))
     # Django reads an iterator that is not asynchronous to its end before it sends anything, where an event loop runs.
-    content = _asynchronous(parts) if isinstance(request, ASGIRequest) else parts
+    content = _asynchronous(chunks) if isinstance(request, ASGIRequest) else chunks
     name = f"audit-log-{utcnow():%Y-%m-%dT%H%M%SZ}.{form.suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
     return StreamingHttpResponse(content, content_type=form.media_type, headers=headers)
 
 
-async def _asynchronous(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def _asynchronous(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     # In the request's own thread, whose database connection the cursor belongs to.
-    read = sync_to_async(lambda: next(parts, None))
-    while (part := await read()) is not None:
-        yield part
+    read = sync_to_async(lambda: next(chunks, None))
+    while (chunk := await read()) is not None:
+        yield chunk
