@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import orjson
-from django.db import connections, models
+from django.db import OperationalError, connections, models
 
 from audit.canonical import CURRENT_FORMAT, FORMATS, MALFORMED, MAX_DIGITS, Malformed, Row, dumps, loads
 from audit.models import AuditEntry
@@ -64,9 +65,39 @@ def _select(condition: str, limit: int) -> list[Row]:
     """The rows, by id. What is of no kind that the column has is `Malformed`; JSON columns are the texts that the database has."""
     alias, postgresql = settings().DATABASE, _is_postgresql()
     columns = ", ".join(_expression(name, postgresql) for name in COLUMNS)
+    sql = f'SELECT {columns} FROM "audit_log" WHERE {condition} ORDER BY "id" LIMIT {limit}'
+    try:
+        found = _fetched(alias, sql)
+    except OperationalError:
+        if postgresql:
+            raise
+        with _undecoded(alias):
+            found = _fetched(alias, sql)
+    return [_row(values, postgresql) for values in found]
+
+
+def _fetched(alias: str, sql: str) -> list[tuple[Any, ...]]:
     with connections[alias].cursor() as cursor:
-        cursor.execute(f'SELECT {columns} FROM "audit_log" WHERE {condition} ORDER BY "id" LIMIT {limit}')
-        return [_row(values, postgresql) for values in cursor.fetchall()]
+        cursor.execute(sql)
+        return cursor.fetchall()
+
+
+@contextmanager
+def _undecoded(alias: str) -> Iterator[None]:
+    """Within the block SQLite gives bytes where a text is no UTF-8, and does not fail."""
+
+    def decoded(text: bytes) -> str | bytes:
+        try:
+            return text.decode()
+        except UnicodeDecodeError:
+            return text
+
+    connection = connections[alias].connection
+    connection.text_factory = decoded
+    try:
+        yield
+    finally:
+        connection.text_factory = str
 
 
 def _is_postgresql() -> bool:

@@ -388,6 +388,19 @@ def test_a_value_that_has_no_canonical_form_is_exported_as_text(hostile: str) ->
 
 
 @SQLITE
+def test_a_text_that_is_no_utf_8_is_exported_and_named() -> None:
+    first, second = write(2)
+    seal()
+    tamper("UPDATE audit_log SET actor_label = CAST(x'61ff' AS TEXT), data = CAST(x'22ff22' AS TEXT) WHERE id = %s", first)
+    lines = exported()
+    row, other = rows_in(lines)
+    assert (row["actor_label"], row["data"], row["malformed"]) == ("b'a\\xff'", "b'\"\\xff\"'", ["actor_label", "data"])
+    assert "malformed" not in other
+    assert findings(lines) == found() == [("row changed", first, first)]
+    assert AuditEntry.objects.get(id=second).actor_label == "7", "the connection is as it was"
+
+
+@SQLITE
 def test_a_column_of_another_kind_is_exported_and_named() -> None:
     (row_id,) = write()
     seal()
