@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from operator import itemgetter
@@ -40,7 +40,7 @@ class Format(NamedTuple):
     end: Callable[[int, int], bytes]
 
 
-def encoded(form: Format, export: Export, progress: Callable[[int], object] = lambda rows: None) -> Iterator[bytes]:
+def encoded(form: Format, export: Export, progress: Callable[[int], object] = lambda rows: None) -> Generator[bytes]:
     """The export in chunks of some 64 KB. `progress` is told how many rows were written so far."""
     chunk = bytearray(form.begin(export.is_complete))
     seals = rows = 0

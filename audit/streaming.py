@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
@@ -33,8 +33,11 @@ def export_response(
     return StreamingHttpResponse(content, content_type=form.media_type, headers=headers)
 
 
-async def _asynchronous(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    # In the request's own thread, whose database connection the cursor belongs to.
+async def _asynchronous(chunks: Generator[bytes]) -> AsyncIterator[bytes]:
+    # In the request's own thread, whose database connection the cursor belongs to; also where the client goes away.
     read = sync_to_async(lambda: next(chunks, None))
-    while (chunk := await read()) is not None:
-        yield chunk
+    try:
+        while (chunk := await read()) is not None:
+            yield chunk
+    finally:
+        await sync_to_async(chunks.close)()

@@ -7,13 +7,15 @@ import io
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -29,6 +31,7 @@ from audit.export import Export
 from audit.formats import FORMATS, encoded
 from audit.keys import Ed25519Key, parse_key, public_text
 from audit.models import AuditEntry
+from audit.streaming import _asynchronous
 from audit.verify import Verifier, verify_export
 from events.types import utcnow
 from tests.support.audit import execute, found, seal, tamper, unprotected, write, write_old
@@ -154,6 +157,23 @@ async def test_an_export_is_streamed_where_an_event_loop_runs(settings: Any) -> 
     assert response.is_async
     lines = lines_of(b"".join([chunk async for chunk in response]))
     assert await sync_to_async(findings)(lines) == []
+
+
+async def test_a_stream_that_nobody_reads_on_lets_its_cursor_go_where_it_was_opened() -> None:
+    def reading() -> Iterator[bytes]:
+        threads.append(threading.get_ident())
+        try:
+            yield b"1"
+            yield b"2"
+        finally:
+            threads.append(threading.get_ident())
+
+    threads: list[int] = []
+    async with ThreadSensitiveContext():
+        async with aclosing(_asynchronous(reading())) as stream:
+            assert await anext(stream) == b"1"
+        assert len(threads) == 2
+    assert threads[0] == threads[1] != threading.get_ident()
 
 
 def records(lines: list[str], kind: str) -> Iterator[dict[str, Any]]:
