@@ -76,6 +76,15 @@ def test_a_range_with_a_younger_row_stays_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_rows_whose_seal_was_dropped_stay(settings: Any, tmp_path: Path) -> None:
+    settings.AUDIT = settings.AUDIT | {"SEAL_MAX_ROWS": 2}
+    ids = write_old(utcnow() - 2 * YEAR_AGO, 6)
+    seal()
+    tamper("DELETE FROM audit_seal WHERE number = 2")
+    assert retention.prune(utcnow() - YEAR_AGO, tmp_path, "x") == 4
+    assert set(AuditEntry.objects.filter(id__in=ids).values_list("id", flat=True)) == set(ids[2:4])
+
+
 def test_what_has_no_seal_stays(tmp_path: Path) -> None:
     write_old(utcnow() - 2 * YEAR_AGO)
     assert retention.prune(utcnow(), tmp_path, "x") == 0

@@ -71,7 +71,7 @@ def _values(number: int, rows: int) -> list[Any]:
         "action": action,
         "outcome": chance.choices(("success", "unknown", "failure", "denied"), (90, 7, 2, 1))[0],
         "priority": chance.choices(("normal", "low", "high", "critical"), (88, 8, 3.999, 0.001))[0],
-        "timestamp": moment,
+        "timestamp": connection.ops.adapt_datetimefield_value(moment),
         "user_id": user,
         "actor_type": "user",
         "actor_id": user,
