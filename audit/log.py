@@ -12,7 +12,7 @@ from audit.archive import Part
 from audit.canonical import Row
 from audit.keys import Key
 from audit.models import AuditErasure, AuditRemoval, AuditSeal
-from audit.seals import Erasure, Removal, Seal, Signed
+from audit.seals import ENTRY_BYTES, Erasure, Removal, Seal, Signed
 from audit.verify import Finding, Verifier
 from events.conf import settings
 
@@ -21,9 +21,8 @@ AnySigned = TypeVar("AnySigned", bound=Signed)
 Read = Callable[[int, int | None], Iterable[Row]]
 
 LOWEST_ID: Final = -(2**63)
-# Seals that are read at once, and rows: as many as these, or those of one seal.
+# Seals that are read in one statement.
 SEALS: Final = 20
-ROWS: Final = 1_000
 
 
 def last_seal() -> Seal | None:
@@ -86,13 +85,16 @@ def verify(keys: Iterable[Key], anchors: Mapping[int, str] | None = None) -> Ver
 
 
 def _batches(found: Iterable[Seal]) -> Iterator[list[Seal]]:
-    """Seals whose ranges don't overlap, with `ROWS` rows together at most, or one seal."""
+    """Seals whose ranges don't overlap, of `rows.PAGE` rows together at most, or one seal."""
     batch: list[Seal] = []
+    size = 0
     for seal in found:
-        if batch and (seal.first_id <= batch[-1].last_id or sum(one.count for one in batch) + seal.count > ROWS):
+        sealed = len(seal.rows) // (2 * ENTRY_BYTES)  # whatever somebody made of `count`
+        if batch and (seal.first_id <= batch[-1].last_id or size + sealed > rows.PAGE):
             yield batch
-            batch = []
+            batch, size = [], 0
         batch.append(seal)
+        size += sealed
     if batch:
         yield batch
 
