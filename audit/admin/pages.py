@@ -99,7 +99,7 @@ class LogPages:
             changelist = self.get_changelist_instance(request)  # type: ignore[attr-defined]
         except IncorrectLookupParameters:
             return HttpResponseRedirect(f"{reverse('admin:audit_auditentry_changelist')}?e=1")
-        return export_response(request, form, changelist.queryset.defer(None), changelist.asked)
+        return export_response(request, form, changelist.queryset, changelist.asked)
 
     def _check_view(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):  # type: ignore[attr-defined]
