@@ -15,6 +15,7 @@ class AuditConfig(AppConfig):
             checks,  # noqa: F401  registers the system checks
             tracking,
         )
+        from audit.live import announcer
         from audit.recorder import recorder
         from audit.sealer import sealer
         from events import background
@@ -23,6 +24,7 @@ class AuditConfig(AppConfig):
 
         event_router.register_emitter(EventCategory.AUDIT, recorder)
         tracking.complete()
+        announcer.connect()
         background.add_service(sealer)
         # A migration that rebuilds a table drops its triggers.
         post_migrate.connect(_protect, sender=self, dispatch_uid="audit.triggers")

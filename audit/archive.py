@@ -1,12 +1,15 @@
-"""The export of the audit log as JSON Lines, written and read: docs/audit-format.md. Needs neither Django nor a database."""
+"""An export as a file: written with its digest; in JSON Lines (docs/audit-format.md) also read. Needs neither Django nor a database."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
-from typing import Any, Final, NamedTuple, TypeVar
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
 
-from audit.canonical import Row, dumps, loads
+from audit.canonical import Row, loads
 from audit.seals import Erasure, Removal, Seal, Signed
 
 EXPORT_FORMAT: Final = 1
@@ -19,7 +22,7 @@ class BadExport(ValueError):
 
 
 class Part(NamedTuple):
-    """A seal of an export, with what belongs to it."""
+    """A seal with what belongs to it: the rows of its range, and those of no seal's range since the seal before it."""
 
     seal: Seal
     rows: list[Row]
@@ -27,8 +30,11 @@ class Part(NamedTuple):
     erasures: list[Erasure]
 
 
-class Export:
-    """Reads an export (docs/audit-format.md), one seal after the other. Raises BadExport, naming the line."""
+class Archive:
+    """Reads an export, one seal after the other. Raises BadExport, naming the line.
+
+    `is_complete` is False where the rows are a selection.
+    """
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = enumerate(lines, 1)
@@ -41,26 +47,29 @@ class Export:
     def parts(self) -> Iterator[Part]:
         """The seals. When all were taken, `unsealed` holds the rows after the last."""
         rows: list[Row] = []
-        removals: list[Removal] = []
-        erasures: list[Erasure] = []
-        seals = 0
+        signed: dict[str, list[Any]] = {Removal.KIND: [], Erasure.KIND: []}
+        seen = {"seals": 0, "rows": 0}
         while True:
-            kind, values = self._next("row", "removal", "erasure", "seal", "end")
+            kind, values = self._next("row", *signed, Seal.KIND, "end")
             if kind == "row":
                 rows.append(values)
-            elif kind == "removal":
-                removals.append(_signed(Removal, values))
-            elif kind == "erasure":
-                erasures.append(_signed(Erasure, values))
-            elif kind == "seal":
-                seals += 1
-                yield Part(_signed(Seal, values), rows, removals, erasures)
-                rows, removals, erasures = [], [], []
-            elif values.get("seals") != seals:
-                raise BadExport(f"the end tells of {values.get('seals')} seals, there are {seals}")
-            else:
+                seen["rows"] += 1
+            elif kind == Seal.KIND:
+                seen["seals"] += 1
+                yield Part(_signed(Seal, values), rows, signed[Removal.KIND], signed[Erasure.KIND])
+                rows, signed = [], {Removal.KIND: [], Erasure.KIND: []}
+            elif kind == "end":
                 self.unsealed = rows
-                return
+                return self._finish(values, seen)
+            else:
+                signed[kind].append(_signed(Removal if kind == Removal.KIND else Erasure, values))
+
+    def _finish(self, end: dict[str, Any], seen: dict[str, int]) -> None:
+        if end != seen:
+            raise BadExport(f"the end tells of {end}, there are {seen}")
+        number, _ = next(self._lines, (0, ""))
+        if number:
+            raise BadExport(f"line {number}: is after the end")
 
     def _next(self, *kinds: str) -> tuple[str, dict[str, Any]]:
         number, line = next(self._lines, (0, ""))
@@ -84,21 +93,20 @@ def _signed(cls: type[AnySigned], values: dict[str, Any]) -> AnySigned:
         raise BadExport(str(error)) from None
 
 
-def write_lines(parts: Iterable[Part], is_complete: bool = True, unsealed: Iterable[Row] = ()) -> Iterator[str]:
-    """The lines of an export, as `Export` reads them. `is_complete` is False where the rows are a selection."""
-    yield _line("audit_export", {"format": EXPORT_FORMAT, "complete": is_complete})
-    seals = 0
-    for part in parts:
-        seals += 1
-        for signed in (*part.removals, *part.erasures):
-            yield _line(signed.KIND, asdict(signed))
-        for row in part.rows:
-            yield _line("row", row)
-        yield _line(part.seal.KIND, asdict(part.seal))
-    for row in unsealed:
-        yield _line("row", row)
-    yield _line("end", {"seals": seals})
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which is on the disk afterwards. Raises OSError, FileExistsError too."""
+    with path.open("xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def _line(kind: str, values: dict[str, Any]) -> str:
-    return dumps({kind: values}) + "\n"
+def write(file: BinaryIO, chunks: Iterable[bytes]) -> str:
+    """Write an export. Its SHA-256, in hexadecimal."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+        file.write(chunk)
+    file.flush()
+    return digest.hexdigest()

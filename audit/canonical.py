@@ -44,6 +44,8 @@ FORMATS: Final = {
     )
 }  # fmt: skip
 CURRENT_FORMAT: Final = max(FORMATS)
+# In an export, where a row names the columns in which no value of theirs was found. No column, so such a row has no digest.
+MALFORMED: Final = "malformed"
 
 
 class Malformed(str):

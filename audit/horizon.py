@@ -7,6 +7,7 @@ all who held it when the sequence stood at an id are gone, all ids up to that on
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from django.db import connections, models
@@ -15,11 +16,15 @@ from audit.models import AuditEntry
 from events.conf import settings
 
 PG_LAST_ID: Final = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {sequence}"
-# Not only virtual transactions of backends: a prepared transaction (two-phase commit) holds its locks here too.
-PG_WRITERS: Final = """
-SELECT virtualtransaction FROM pg_locks
- WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted AND relation = '"audit_log"'::regclass
+PG_LOCKS: Final = """
+  FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted AND relation = '"audit_log"'::regclass
    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+# Not only virtual transactions of backends: a prepared transaction (two-phase commit) holds its locks here too.
+PG_WRITERS: Final = f"SELECT virtualtransaction {PG_LOCKS}"
+PG_OLDEST: Final = f"""
+SELECT least((SELECT min(xact_start) FROM pg_stat_activity WHERE pid IN (SELECT pid {PG_LOCKS})),
+             (SELECT min(prepared) FROM pg_prepared_xacts WHERE database = current_database()))
 """
 
 
@@ -60,3 +65,15 @@ def _writers() -> frozenset[str]:
     with connections[settings().DATABASE].cursor() as cursor:
         cursor.execute(PG_WRITERS)
         return frozenset(writer for (writer,) in cursor.fetchall())
+
+
+def oldest_writer() -> datetime | None:
+    """Since when the oldest transaction is open that has written to the log. None where there is none, or where the database does not
+    tell this role. On SQLite always: there a transaction hides no row that others wait for. Raises DatabaseError."""
+    connection = connections[settings().DATABASE]
+    if connection.vendor == "sqlite":
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(PG_OLDEST)
+        moment: datetime | None = cursor.fetchone()[0]
+    return moment

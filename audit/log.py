@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import inf
+from time import monotonic
+from typing import Final, NamedTuple, TypeVar
 
 from django.db import connections, models
 
 from audit import rows, triggers
 from audit.archive import Part
+from audit.canonical import Row
 from audit.keys import Key
-from audit.models import AuditErasure, AuditRemoval, AuditSeal
-from audit.seals import Erasure, Removal, Seal, Signed
+from audit.models import AuditEntry, AuditErasure, AuditRemoval, AuditSeal
+from audit.seals import ENTRY_BYTES, Erasure, Removal, Seal, Signed
 from audit.verify import Finding, Verifier
 from events.conf import settings
 
 AnySigned = TypeVar("AnySigned", bound=Signed)
+# Rows from one id to another (None: to the end), in order.
+Read = Callable[[int, int | None], Iterable[Row]]
+
+LOWEST_ID: Final = -(2**63)
+# Seals that are read in one statement.
+SEALS: Final = 20
 
 
 def last_seal() -> Seal | None:
@@ -26,7 +35,7 @@ def last_seal() -> Seal | None:
 def seals(first: int = 0, last: int | None = None) -> Iterator[Seal]:
     """The seals from one number to another, in order."""
     upto = {} if last is None else {"number__lte": last}
-    while found := _read(Seal, AuditSeal, ordered="number", limit=10, number__gte=first, **upto):
+    while found := _read(Seal, AuditSeal, ordered="number", limit=SEALS, number__gte=first, **upto):
         yield from found
         first = found[-1].number + 1
 
@@ -43,31 +52,85 @@ def seals_of(ids: Iterable[int]) -> Iterator[Seal]:
             yield found[0]
 
 
-def parts(first: int = 0, last: int | None = None) -> Iterator[Part]:
-    """The seals from one number to another, each with the rows that are there in its range, and what was removed and erased."""
-    for seal in seals(first, last):
-        yield Part(
-            seal,
-            list(rows.read(seal.first_id, seal.last_id)),
-            _read(Removal, AuditRemoval, ordered="id", seal=seal.number),
-            _read(Erasure, AuditErasure, ordered="row_id", row_id__range=(seal.first_id, seal.last_id)),
-        )
+def parts(first: int = 0, last: int | None = None, read: Read = rows.read) -> Iterator[Part]:
+    """The seals from one number to another, each with the rows that `read` gives for it, and what was removed and erased."""
+    start: int | None = LOWEST_ID if first <= 1 else None
+    for batch in _batches(seals(first, last)):
+        first_id, last_id = batch[0].first_id, batch[-1].last_id
+        first_id = first_id if start is None else min(start, first_id)
+        # Before what explains why one is missing or blank: of both, the later that is read knows more.
+        waiting = list(read(first_id, last_id))[::-1]
+        removals = _read(Removal, AuditRemoval, ordered="id", seal__range=(batch[0].number, batch[-1].number))
+        erasures = _read(Erasure, AuditErasure, ordered="row_id", row_id__range=(first_id, last_id))
+        for seal in batch:
+            yield Part(
+                seal,
+                _upto(waiting, seal.last_id),
+                [removal for removal in removals if removal.seal == seal.number],
+                [erasure for erasure in erasures if seal.first_id <= erasure.row_id <= seal.last_id],
+            )
+        start = last_id + 1
+
+
+class Step(NamedTuple):
+    """What one step of verifying the log found, and the number of the seal that the next one begins with; None after the last."""
+
+    verifier: Verifier
+    next: int | None
 
 
 def verify(keys: Iterable[Key], anchors: Mapping[int, str] | None = None) -> Verifier:
     """Compare the whole log with its seals, and look whether its triggers are there. Raises DatabaseError."""
+    return verify_step(0, keys, anchors).verifier
+
+
+def verify_step(
+    number: int, keys: Iterable[Key], anchors: Mapping[int, str] | None = None, seconds: float = inf, seals: float = inf
+) -> Step:
+    """Verify whole seals from a number on, for so many seconds, one seal at least and so many at most. That they follow on the seal
+    before is verified too. The first step looks at the triggers, the last at what has no seal. Raises DatabaseError."""
+    until = monotonic() + seconds
     verifier = Verifier(keys, anchors)
-    missing = triggers.missing(connections[settings().DATABASE])
-    if missing:
-        message = f"these triggers are not there, or not as they are to be: {', '.join(missing)}"
-        verifier.findings.append(Finding("not append-only", 0, 0, message))
-    for part in parts():
+    if number <= 1:
+        verifier.findings += _missing_triggers()
+    else:
+        verifier.last = next(iter(_read(Seal, AuditSeal, ordered="-number", limit=1, number__lt=number)), None)
+    for part in parts(number):
+        if verifier.seals and (monotonic() >= until or verifier.seals >= seals):
+            return Step(verifier, part.seal.number)
         verifier.seal(*part)
-    first = next(rows.read(-(2**63), 0, 1), None)
-    if first is not None:
-        verifier.findings.append(Finding("row inserted", first["id"], first["id"], f"row {first['id']} is before the first"))
-    verifier.finish(row["id"] for row in rows.read(verifier.last.last_id + 1 if verifier.last else 1))
-    return verifier
+    entries = AuditEntry.objects.using(settings().DATABASE).order_by("id").values_list("id", flat=True)
+    verifier.finish((entries.filter(id__gt=verifier.last.last_id) if verifier.last else entries).iterator())
+    return Step(verifier, None)
+
+
+def _missing_triggers() -> list[Finding]:
+    missing = triggers.missing(connections[settings().DATABASE])
+    message = f"these triggers are not there, or not as they are to be: {', '.join(missing)}"
+    return [Finding("not append-only", 0, 0, message)] if missing else []
+
+
+def _batches(found: Iterable[Seal]) -> Iterator[list[Seal]]:
+    """Seals whose ranges don't overlap, of `rows.PAGE` rows together at most, or one seal."""
+    batch: list[Seal] = []
+    size = 0
+    for seal in found:
+        sealed = len(seal.rows) // (2 * ENTRY_BYTES)  # whatever somebody made of `count`
+        if batch and (seal.first_id <= batch[-1].last_id or size + sealed > rows.PAGE):
+            yield batch
+            batch, size = [], 0
+        batch.append(seal)
+        size += sealed
+    if batch:
+        yield batch
+
+
+def _upto(waiting: list[Row], last_id: int) -> list[Row]:
+    """Take the rows up to an id off the end of what waits, which is in reverse order."""
+    taken = []
+    while waiting and waiting[-1]["id"] <= last_id:
+        taken.append(waiting.pop())
+    return taken
 
 
 def _read(

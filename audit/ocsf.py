@@ -6,7 +6,10 @@ has no attribute there goes, by our names, into `unmapped`.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
+
+from audit.canonical import MALFORMED, Row
 
 VERSION: Final = "1.3.0"
 AUTHENTICATION: Final = 3002
@@ -33,11 +36,12 @@ ENTITY_ACTIONS: Final = {
 }  # fmt: skip
 SEVERITIES: Final = {"low": 1, "normal": 1, "high": 4, "critical": 5}
 STATUSES: Final = {"success": (1, "Success"), "failure": (2, "Failure"), "denied": (2, "Failure")}
-UNMAPPED: Final = ("source_category", "user_id", "impersonator", "changes", "data", "metadata")
+UNMAPPED: Final = ("source_category", "user_id", "impersonator", "changes", "data", "metadata", MALFORMED)
 
 
-def as_ocsf(row: dict[str, Any]) -> dict[str, Any]:
-    """The event of a row (`audit.formats.rows`), for `orjson.dumps`. Parts that are not known are left out."""
+def as_ocsf(row: Row, seal: int | None = None, digest: str = "") -> dict[str, Any]:
+    """The event of a row (`audit.rows.texts`), for `orjson.dumps`, with its seal and the digest that this holds of it. Parts that are
+    not known are left out."""
     class_uid, activity_id = classified(row)
     category_uid, category_name, class_name = CLASSES[class_uid]
     status_id, status = STATUSES.get(row["outcome"], (0, "Unknown"))
@@ -50,7 +54,7 @@ def as_ocsf(row: dict[str, Any]) -> dict[str, Any]:
         "type_uid": class_uid * 100 + activity_id,
         "activity_name": row["action"],
         "severity_id": SEVERITIES.get(row["priority"], 0),
-        "time": int(row["timestamp"].timestamp() * 1_000),
+        "time": _milliseconds(row["timestamp"]),
         "status_id": status_id,
         "status": status,
         "status_detail": row["outcome"],
@@ -59,12 +63,12 @@ def as_ocsf(row: dict[str, Any]) -> dict[str, Any]:
         "actor": {"user": _user(row["actor_label"], row["actor_id"] or row["user_id"])},
         "src_endpoint": _given(ip=row["ip_address"]),
         "http_request": _given(user_agent=row["user_agent"]),
-        "unmapped": _given(**{name: row[name] for name in UNMAPPED}),
+        "unmapped": _given(**{name: row.get(name) for name in UNMAPPED}, seal=seal, digest=digest),
     }
     return event | _about(class_uid, row)
 
 
-def classified(row: dict[str, Any]) -> tuple[int, int]:
+def classified(row: Row) -> tuple[int, int]:
     """The class of a row, and its activity within the class."""
     action, subject = row["action"], row["event_type"].partition(".")[0]
     if subject in ("auth", "security") and action in LOGINS:
@@ -74,7 +78,7 @@ def classified(row: dict[str, Any]) -> tuple[int, int]:
     return API_ACTIVITY, ENTITY_ACTIONS.get(action, OTHER)
 
 
-def _about(class_uid: int, row: dict[str, Any]) -> dict[str, Any]:
+def _about(class_uid: int, row: Row) -> dict[str, Any]:
     """What the class asks for beyond the rest."""
     if class_uid == AUTHENTICATION:
         return {"user": _user(row["actor_label"], row["user_id"])} | _given(session=_given(uid=row["session_id"]))
@@ -83,7 +87,14 @@ def _about(class_uid: int, row: dict[str, Any]) -> dict[str, Any]:
     return {"api": {"operation": row["event_type"]}}
 
 
-def _metadata(row: dict[str, Any]) -> dict[str, Any]:
+def _milliseconds(moment: str) -> int | None:
+    try:
+        return int(datetime.fromisoformat(moment).timestamp() * 1_000)
+    except ValueError:  # somebody changed it
+        return None
+
+
+def _metadata(row: Row) -> dict[str, Any]:
     product = {"name": "Chatter events", "vendor_name": "Chatter"}
     given = _given(correlation_uid=row["correlation_id"])
     return {

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from django.db import transaction
 
-from audit import access, export, holds, log
+from audit import access, archive, holds, log
 from audit.canonical import CURRENT_FORMAT, Row
 from audit.conf import seal_keys
+from audit.export import Export
+from audit.formats import FORMATS, encoded
 from audit.models import AuditEntry, AuditRemoval, LegalHold
 from audit.seals import Removal, moment, runs
 from audit.verify import verify_export
@@ -35,7 +37,8 @@ def prunable(until: datetime, category: str = "") -> Iterator[Prunable]:
     """The seals whose rows of the category ("" is any) are all older than the moment and under no legal hold, with these rows."""
     in_force = list(holds.in_force())
     for part in log.parts():
-        found = [row for row in part.rows if category in ("", row["source_category"])]
+        inside = range(part.seal.first_id, part.seal.last_id + 1)
+        found = [row for row in part.rows if row["id"] in inside and category in ("", row["source_category"])]
         if found and not any(_must_stay(row, moment(until), in_force) for row in found):
             yield Prunable(part.seal.number, [row["id"] for row in found])
 
@@ -48,11 +51,12 @@ def prune(until: datetime, archives: Path, reason: str, category: str = "") -> i
     """
     removed = 0
     for run in _runs(prunable(until, category)):
-        archive = archives / f"audit-{utcnow():%Y%m%dT%H%M%S%fZ}-seals-{run[0].seal}-{run[-1].seal}.jsonl"
-        digest = export.write(archive, export.lines(run[0].seal, run[-1].seal))
-        _verify(archive)
+        path = archives / f"audit-{utcnow():%Y%m%dT%H%M%S%fZ}-seals-{run[0].seal}-{run[-1].seal}.jsonl"
+        with archive.new_file(path) as file:
+            digest = archive.write(file, encoded(FORMATS["jsonl"], Export(first=run[0].seal, last=run[-1].seal)))
+        _verify(path)
         for found in run:
-            _remove(found, until, category, archive.name, digest, reason)
+            _remove(found, until, category, path.name, digest, reason)
             removed += len(found.ids)
     return removed
 
@@ -72,14 +76,14 @@ def _must_stay(row: Row, until: str, in_force: list[LegalHold]) -> bool:
     return row["timestamp"] is None or row["timestamp"] >= until or holds.is_held(row, in_force)
 
 
-def _verify(archive: Path) -> None:
-    with archive.open(encoding="utf-8") as lines:
+def _verify(path: Path) -> None:
+    with path.open(encoding="utf-8") as lines:
         findings = verify_export(lines, seal_keys()).findings
     if findings:
         raise NotVerified("; ".join(map(str, findings[:3])))
 
 
-def _remove(found: Prunable, until: datetime, category: str, archive: str, digest: str, reason: str) -> None:
+def _remove(found: Prunable, until: datetime, category: str, name: str, digest: str, reason: str) -> None:
     alias = settings().DATABASE
     ids = found.ids
     removal = Removal(
@@ -93,7 +97,7 @@ def _remove(found: Prunable, until: datetime, category: str, archive: str, diges
         category=category,
         until=moment(until),
         rows=runs(ids),
-        archive=archive[-255:],
+        archive=name[-255:],
         archive_digest=digest,
         reason=reason,
         actor=access.actor_label(),
@@ -103,5 +107,5 @@ def _remove(found: Prunable, until: datetime, category: str, archive: str, diges
         AuditRemoval.objects.using(alias).bulk_create([AuditRemoval(**asdict(removal))])
         AuditEntry.objects.using(alias).filter(id__in=ids).delete()
         access.record(
-            "pruned", {"seal": found.seal, "rows": removal.rows, "category": category, "archive": archive, "reason": reason}
+            "pruned", {"seal": found.seal, "rows": removal.rows, "category": category, "archive": name, "reason": reason}
         )

@@ -174,15 +174,20 @@ def make_seal(rows: Sequence[Row], last_id: int, previous: Seal | None, key: Key
     ).signed_by(key)
 
 
-def runs(ids: Iterable[int]) -> str:
-    """Ids in order as runs: `1-500,502`."""
-    found: list[list[int]] = []
+def spans(ids: Iterable[int]) -> list[tuple[int, int]]:
+    """Ids in order, as the first and the last of each run of them."""
+    found: list[tuple[int, int]] = []
     for row_id in ids:
         if found and row_id == found[-1][1] + 1:
-            found[-1][1] = row_id
+            found[-1] = (found[-1][0], row_id)
         else:
-            found.append([row_id, row_id])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
+            found.append((row_id, row_id))
+    return found
+
+
+def runs(ids: Iterable[int]) -> str:
+    """Ids in order as runs: `1-500,502`."""
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans(ids))
 
 
 def moment(time: datetime) -> str:

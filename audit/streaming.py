@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-from audit.formats import Format, encoded, rows
+from audit.export import Export
+from audit.formats import Format, encoded
 from audit.models import AuditEntry
 from audit.reading import record
 from events.types import utcnow
@@ -24,16 +25,19 @@ def export_response(
     """
     if not record("exported", format=form.name, asked=asked):
         return HttpResponse("The export could not be recorded. Try again later.", status=503, content_type="text/plain")
-    parts = (b"".join(lines) for lines in encoded(form, rows(queryset)))
+    chunks = encoded(form, Export(queryset))
     # Django reads an iterator that is not asynchronous to its end before it sends anything, where an event loop runs.
-    content = _asynchronous(parts) if isinstance(request, ASGIRequest) else parts
+    content = _asynchronous(chunks) if isinstance(request, ASGIRequest) else chunks
     name = f"audit-log-{utcnow():%Y-%m-%dT%H%M%SZ}.{form.suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
     return StreamingHttpResponse(content, content_type=form.media_type, headers=headers)
 
 
-async def _asynchronous(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    # In the request's own thread, whose database connection the cursor belongs to.
-    read = sync_to_async(lambda: next(parts, None))
-    while (part := await read()) is not None:
-        yield part
+async def _asynchronous(chunks: Generator[bytes]) -> AsyncIterator[bytes]:
+    # In the request's own thread, whose database connection the cursor belongs to; also where the client goes away.
+    read = sync_to_async(lambda: next(chunks, None))
+    try:
+        while (chunk := await read()) is not None:
+            yield chunk
+    finally:
+        await sync_to_async(chunks.close)()

@@ -110,7 +110,8 @@ def _unchanged_but_blank(connection: BaseDatabaseWrapper) -> str:
     """The condition that an UPDATE leaves a row as it is, but for the personal columns, which it blanks."""
     same = "IS" if connection.vendor == "sqlite" else "IS NOT DISTINCT FROM"
     with connection.cursor() as cursor:
-        columns = [column.name for column in connection.introspection.get_table_description(cursor, LOG)]
+        cursor.execute(f"SELECT * FROM {LOG} LIMIT 0")  # Django's introspection of SQLite asks once for each column
+        columns = [column[0] for column in cursor.description]
     personal = (*PERSONAL_COLUMNS, "personal_salt")
     return " AND ".join(
         _is_blank(name, connection) if name in personal else f'NEW."{name}" {same} OLD."{name}"' for name in columns

@@ -10,14 +10,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from audit.archive import BadExport, Export
+from audit.archive import Archive, BadExport
 from audit.canonical import CURRENT_FORMAT, FORMATS, Row, loads, row_digest
 from audit.keys import BadKey, Key, by_id, parse_key
-from audit.seals import Erasure, Removal, Seal, SealedRow, Signed, runs
+from audit.seals import Erasure, Removal, Seal, SealedRow, Signed, spans
 
+# What a row may hold: the columns of any format.
+COLUMNS: Final = frozenset(name for form in FORMATS.values() for name in form.columns)
 # Rows of a seal that differ are compared with each other to see whether they changed places; more than these are not.
 MAX_COMPARED: Final = 200
 
@@ -39,7 +42,8 @@ class Verifier:
     are how many it saw.
 
     `anchors` are the digests of seals that were noted outside of the database, by number. The first seal must be number 1 unless
-    `begins_anywhere`. Where the rows are a selection (`is_complete` is False), rows that are not there mean nothing.
+    `begins_anywhere`. Where the rows are a selection (`is_complete` is False), rows that are not there mean nothing, and a seal of which
+    there is none need not say what it sealed.
     """
 
     def __init__(
@@ -58,54 +62,60 @@ class Verifier:
         self._anchors = dict(anchors or {})
 
     def seal(self, seal: Seal, rows: Iterable[Row], removals: Iterable[Removal], erasures: Iterable[Erasure]) -> None:
-        """Verify the next seal, and the rows that the log holds in its range, in the order of their ids."""
+        """Verify the next seal, and the rows that the log holds in its range and before it, in the order of their ids."""
         self.seals += 1
-        self._verify_chain(seal)
+        dropped = self._verify_chain(seal)
         self._verify_signature(seal, seal.first_id, seal.last_id, f"seal {seal.number}")
         removed = self._removed(seal, removals)
         erased = {erasure.row_id: erasure for erasure in erasures if self._is_valid_erasure(erasure)}
         version = seal.format if seal.format in FORMATS else CURRENT_FORMAT
-        actual = [(row["id"], self._digest(row, version, erased.get(row["id"])), row) for row in rows]
+        actual = [(row["id"], self._digest(row, version, erased.get(row["id"])), row) for row in rows if row["id"] not in dropped]
         self.rows += len(actual)
+        self.last = seal
+        if not (seal.rows or actual or self.is_complete):
+            return  # what it sealed is left out, and compared with nothing
         try:
             sealed = seal.sealed_rows()
         except ValueError as error:
             self._find("seal changed", seal.first_id, seal.last_id, str(error))
         else:
             self._compare(seal, version, sealed, actual, removed)
-        self.last = seal
 
     def finish(self, unsealed: Iterable[int] = ()) -> None:
         """All seals were given. `unsealed` are the ids of the rows after the last."""
         waiting = list(unsealed)
         self.unsealed = len(waiting)
-        number = self.last.number if self.last else 0
+        number, last_id = (self.last.number, self.last.last_id) if self.last else (0, 0)
+        behind = [row_id for row_id in waiting if row_id <= last_id]
+        self._find_rows("row inserted", behind, "among those that are not sealed yet, with the id of an older one")
         missing = sorted(anchored for anchored in self._anchors if anchored > number)
         if missing and self.is_complete:
-            first = self.last.last_id + 1 if self.last else 1
+            first = last_id + 1
             message = (
                 f"seals {number + 1} to {missing[-1]} are gone, with whatever they sealed from row {first} on: they were anchored"
             )
             self._find("tail dropped", first, max(waiting, default=first), message)
 
-    def _verify_chain(self, seal: Seal) -> None:
+    def _verify_chain(self, seal: Seal) -> range:
+        """The ids of the rows whose seal is missing before this one."""
         last = self.last
         anchor = self._anchors.get(seal.number)
         if anchor is not None and anchor != seal.digest_of_all:
             message = f"seal {seal.number} was made anew: it is not the one that was anchored"
             self._find("seal re-made", seal.first_id, seal.last_id, message)
         if last is None:
-            if seal.number != 1 and not self._begins_anywhere:
-                self._find(
-                    "seal dropped", 1, seal.first_id - 1, f"the log begins with seal {seal.number}: those before it are gone"
-                )
-            return
+            if seal.number == 1 or self._begins_anywhere:
+                return range(0)
+            self._find("seal dropped", 1, seal.first_id - 1, f"the log begins with seal {seal.number}: those before it are gone")
+            return range(1, seal.first_id)
         if seal.number != last.number + 1 or seal.first_id != last.last_id + 1:
             message = f"seal {seal.number} (rows {seal.first_id} to {seal.last_id}) does not follow on seal {last.number} (to row {last.last_id})"
             self._find("seal dropped", last.last_id + 1, seal.first_id - 1, message)
-        elif seal.previous != last.digest_of_all:
+            return range(last.last_id + 1, seal.first_id)
+        if seal.previous != last.digest_of_all:
             message = f"seal {seal.number} was made after another seal {last.number} than the one that is there"
             self._find("seal re-made", last.first_id, last.last_id, message)
+        return range(0)
 
     def _verify_signature(self, signed: Signed, first_id: int, last_id: int, name: str) -> bool:
         key = self._keys.get(signed.key_id)
@@ -145,15 +155,16 @@ class Verifier:
         removed: frozenset[int],
     ) -> None:
         expected = {row.id: row.digest for row in sealed}
-        present = {row_id for row_id, _, _ in actual}
-        gone = [row_id for row_id in expected if row_id not in present]
+        ids = [row_id for row_id, _, _ in actual]
+        gone = sorted(expected.keys() - ids)
         self.removed += len(removed.intersection(gone))
         if self.is_complete:
             self._find_rows(
                 "row deleted", [row_id for row_id in gone if row_id not in removed], f"sealed by seal {seal.number}, and gone"
             )
-        added = [row_id for row_id, _, _ in actual if row_id not in expected]
-        self._find_rows("row inserted", added, f"in the range of seal {seal.number}, which does not know it")
+        repeated = {row_id for before, row_id in pairwise(ids) if before >= row_id}
+        added = [row_id for row_id in ids if row_id not in expected or row_id in repeated]
+        self._find_rows("row inserted", added, f"seal {seal.number} does not know it")
         changed = {row_id: row for row_id, digest, row in actual if row_id in expected and digest != expected[row_id]}
         moved = _moved(changed, expected, version) if len(changed) <= MAX_COMPARED else {}
         for row_id, origin in moved.items():
@@ -162,13 +173,9 @@ class Verifier:
             "row changed", [row_id for row_id in changed if row_id not in moved], f"not what seal {seal.number} sealed"
         )
 
-    def _find_rows(self, kind: str, ids: Sequence[int], what: str) -> None:
-        if ids:
-            for run in runs(ids).split(","):
-                first, _, last = run.partition("-")
-                self._find(
-                    kind, int(first), int(last or first), f"{'rows' if last else 'row'} {run.replace('-', ' to ')}: {what}"
-                )
+    def _find_rows(self, kind: str, ids: Iterable[int], what: str) -> None:
+        for first, last in spans(ids):
+            self._find(kind, first, last, f"{f'row {first}' if first == last else f'rows {first} to {last}'}: {what}")
 
     def _find(self, kind: str, first_id: int, last_id: int, message: str) -> None:
         self.findings.append(Finding(kind, first_id, last_id, message))
@@ -180,10 +187,10 @@ def is_blank(row: Row, version: int) -> bool:
 
 
 def digest_or_none(row: Row, version: int, personal: str | None = None) -> str:
-    """The digest of a row; "" for one that holds what has no canonical form, or that lacks a column."""
+    """The digest of a row; "" for one that holds what has no canonical form, or other columns than a row of the log."""
     try:
-        return row_digest(row, version, personal)
-    except (ValueError, TypeError, KeyError):
+        return row_digest(row, version, personal) if row.keys() <= COLUMNS else ""
+    except (ValueError, TypeError, KeyError, RecursionError):
         return ""
 
 
@@ -199,11 +206,11 @@ def _moved(changed: Mapping[int, Row], expected: Mapping[int, str], version: int
 
 def verify_export(lines: Iterable[str], keys: Iterable[Key], anchors: Mapping[int, str] | None = None) -> Verifier:
     """Verify the lines of an export; the result says what was found. Raises BadExport."""
-    export = Export(lines)
-    verifier = Verifier(keys, is_complete=export.is_complete, begins_anywhere=True, anchors=anchors)
-    for part in export.parts():
+    archive = Archive(lines)
+    verifier = Verifier(keys, is_complete=archive.is_complete, begins_anywhere=True, anchors=anchors)
+    for part in archive.parts():
         verifier.seal(*part)
-    verifier.finish(row["id"] for row in export.unsealed)
+    verifier.finish(row["id"] for row in archive.unsealed)
     return verifier
 
 
@@ -229,13 +236,14 @@ def summary(verifier: Verifier) -> str:
         for n, word in ((verifier.removed, "removed"), (verifier.erased, "erased"), (verifier.unsealed, "not sealed yet"))
         if n
     )
-    return f"{verifier.rows} rows in {verifier.seals} seals{extra}{upto}"
+    what = "" if verifier.is_complete else "a selection: "
+    return f"{what}{verifier.rows} rows in {verifier.seals} seals{extra}{upto}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Verify a file. The exit status."""
     parser = argparse.ArgumentParser(prog="python -m audit.verify", description="Verify an export of the audit log.")
-    parser.add_argument("export", type=Path, help="a file of JSON Lines, as export_sealed_audit writes it")
+    parser.add_argument("export", type=Path, help="a file of JSON Lines, as export_audit writes it")
     parser.add_argument(
         "--key", action="append", required=True, metavar="ID:ALGORITHM:HEX", help="a key; more than one if it changed"
     )

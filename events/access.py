@@ -22,6 +22,11 @@ def permission_for(category: EventCategory) -> str:
     return f"events.view_{category}_events"
 
 
+def staff_audience(category: str) -> str:
+    """The audience of the staff who may view events of a staff category."""
+    return f"staff:{category}"
+
+
 def audience_of(event: UnifiedEvent) -> str:
     """The audience of an event.
 
@@ -30,7 +35,7 @@ def audience_of(event: UnifiedEvent) -> str:
     """
     origin = event.category if event.category in STAFF_CATEGORIES else event.metadata.get("source_category")
     if origin in STAFF_CATEGORIES:
-        return f"staff:{origin}"
+        return staff_audience(origin)
     return EVERYONE if event.user_id is None else f"user:{event.user_id}"
 
 
@@ -40,7 +45,7 @@ def audiences_of(user: Any) -> frozenset[str]:
         return frozenset()
     audiences = {EVERYONE, f"user:{user.pk}"}
     if getattr(user, "is_staff", False):
-        audiences |= {f"staff:{category}" for category in STAFF_CATEGORIES if user.has_perm(permission_for(category))}
+        audiences |= {staff_audience(category) for category in STAFF_CATEGORIES if user.has_perm(permission_for(category))}
     return frozenset(audiences)
 
 

@@ -19,15 +19,17 @@ STEPS = {"24h": HOUR, "7d": DAY, "30d": DAY}
 # How much of a moment's text names its bar. As text, because SQLite would call Python for each row to truncate a moment.
 LENGTHS = {HOUR: len("2026-01-31 12"), DAY: len("2026-01-31")}
 COLOURS = {"audit": "primary-600", "change": "primary-300", "security": "orange-500"}
+# Legible on both themes' backgrounds: a canvas does not follow the theme.
+TEXT = "#767d8b"
 OPTIONS = {
     "animation": False,
     "responsive": True,
     "maintainAspectRatio": False,
     "interaction": {"mode": "index", "intersect": False},
-    "plugins": {"legend": {"align": "start", "labels": {"boxWidth": 8, "boxHeight": 8}}},
+    "plugins": {"legend": {"align": "start", "labels": {"boxWidth": 8, "boxHeight": 8, "color": TEXT}}},
     "scales": {
-        "x": {"stacked": True, "grid": {"display": False}, "ticks": {"maxRotation": 0, "autoSkipPadding": 16}},
-        "y": {"stacked": True, "beginAtZero": True, "ticks": {"precision": 0}},
+        "x": {"stacked": True, "grid": {"display": False}, "ticks": {"maxRotation": 0, "autoSkipPadding": 16, "color": TEXT}},
+        "y": {"stacked": True, "beginAtZero": True, "ticks": {"precision": 0, "color": TEXT}},
     },
 }
 

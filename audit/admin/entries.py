@@ -20,12 +20,14 @@ from unfold.utils import display_for_label
 from audit.admin import filters
 from audit.admin.changelist import AS, LIVE, KeysetChangeList
 from audit.admin.diff import field_changes
-from audit.admin.pages import LogPages
+from audit.admin.integrity import IntegrityPage
 from audit.formats import FORMATS
 from audit.models import AuditEntry
 from audit.paging import ORDER
 from audit.reading import record_entry, record_list
 from audit.templatetags.audit import OUTCOME_COLOURS
+from events.cursor import Cursor
+from events.journal import read_head
 from events.readonly import ReadOnlyAdmin, TimeRangeFilter, one_line_time, readable_json
 from events.types import EventPriority
 
@@ -38,7 +40,7 @@ PRIORITY_COLOURS = {
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(LogPages, ReadOnlyAdmin):
+class AuditEntryAdmin(IntegrityPage, ReadOnlyAdmin):
     """The list, with filters and search over indexed columns, and the page of one entry."""
 
     list_display = ("time", "what", "outcome_badge", "priority_badge", "who", "resource", "ip_address")
@@ -95,7 +97,9 @@ class AuditEntryAdmin(LogPages, ReadOnlyAdmin):
         return fieldsets if obj is None or obj.changes else [one for one in fieldsets if one[0] != "Changes"]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        response = super().changelist_view(request, extra_context)
+        # Read before the entries: the stream takes over from here, and none between is missed.
+        head = read_head()
+        response = super().changelist_view(request, {"live_cursor": Cursor(head.epoch, head.position)} | (extra_context or {}))
         context: dict[str, Any] = getattr(response, "context_data", None) or {}
         changelist = context.get("cl")
         if isinstance(changelist, KeysetChangeList):
@@ -123,6 +127,7 @@ class AuditEntryAdmin(LogPages, ReadOnlyAdmin):
             "exports": [(form.title, export_url + changelist.get_query_string({AS: form.name})) for form in FORMATS.values()]
             if self.has_export_permission(request)
             else [],
+            "may_verify": self.has_verify_permission(request),
             "live_url": changelist.get_query_string({LIVE: changelist.live_parameter()}) if changelist.is_first else "",
         }
 

@@ -29,12 +29,13 @@ TIMELINES = ({"correlation"}, {"resource_type", "resource_id"})
 
 
 class LogPages:
-    """A mixin for the log's ModelAdmin."""
+    """A mixin for the log's ModelAdmin. Each of `own_pages` is shown by a method of that name: `timeline_view`."""
+
+    own_pages: tuple[str, ...] = ("timeline", "chart", "export")
 
     def get_urls(self) -> list[URLPattern]:
-        pages = {"timeline": self.timeline_view, "chart": self.chart_view, "export": self.export_view}
         wrap, name = self.admin_site.admin_view, "audit_auditentry"  # type: ignore[attr-defined]
-        own = [path(f"{page}/", wrap(view), name=f"{name}_{page}") for page, view in pages.items()]
+        own = [path(f"{page}/", wrap(getattr(self, f"{page}_view")), name=f"{name}_{page}") for page in self.own_pages]
         return own + super().get_urls()  # type: ignore[misc]
 
     def has_export_permission(self, request: HttpRequest) -> bool:
@@ -98,7 +99,7 @@ class LogPages:
             changelist = self.get_changelist_instance(request)  # type: ignore[attr-defined]
         except IncorrectLookupParameters:
             return HttpResponseRedirect(f"{reverse('admin:audit_auditentry_changelist')}?e=1")
-        return export_response(request, form, changelist.queryset.defer(None), changelist.asked)
+        return export_response(request, form, changelist.queryset, changelist.asked)
 
     def _check_view(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):  # type: ignore[attr-defined]

@@ -84,4 +84,7 @@ PAGE = OpenApiResponse(
     [OpenApiExample("The only page", {"next": None, "previous": None, "results": [ENTRY]}, response_only=True)],
 )
 MEDIA_TYPES = sorted({form.media_type.partition(";")[0] for form in FORMATS.values()})
-EXPORTS = {(200, media_type): OpenApiResponse(OpenApiTypes.STR, "The entries, a line each.") for media_type in MEDIA_TYPES}
+EXPORTS = {
+    (200, media_type): OpenApiResponse(OpenApiTypes.STR, "The entries, a line each, with their seals.")
+    for media_type in MEDIA_TYPES
+}

@@ -80,8 +80,10 @@ class Export(APIView):
         operation_id="export_audit_entries",
         summary="Export entries of the audit log",
         description=(
-            "A stream, oldest first: JSON Lines, CSV with what spreadsheets would compute defused, or OCSF. That you export them is "
-            "recorded. For staff with `audit.view_auditentry` and `audit.export_auditentry`."
+            "A stream, in the order of recording. `jsonl`: entries, seals and signed records, which verify offline "
+            "(`python -m audit.verify`), filtered or not. `csv` (what spreadsheets would compute is defused) and `ocsf`: each entry with "
+            "the number of its seal and the digest that this holds. That you export them is recorded. For staff with "
+            "`audit.view_auditentry` and `audit.export_auditentry`."
         ),
         parameters=[ExportQuery],
         responses={**schema.EXPORTS, 400: INVALID, **REFUSALS},

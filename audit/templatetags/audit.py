@@ -1,7 +1,8 @@
-"""Links into the audit log from other pages of the admin."""
+"""Links into the audit log from other pages of the admin, and what its own pages show."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django import template
@@ -9,6 +10,7 @@ from django.db.models import Model
 from django.template.context import Context
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.timezone import localtime
 
 from audit.models import Outcome
 
@@ -24,6 +26,15 @@ OUTCOME_COLOURS = {Outcome.SUCCESS: "success", Outcome.FAILURE: "danger", Outcom
 def audit_outcome_colour(outcome: str) -> str:
     """The colour, by Unfold's name, of an outcome's label."""
     return OUTCOME_COLOURS.get(Outcome(outcome), "default") if outcome in Outcome.values else "default"
+
+
+@register.filter
+def audit_moment(text: str) -> str:
+    """A moment as it is signed, readable: in the current time zone, to the second. What is none stays as it is."""
+    try:
+        return localtime(datetime.fromisoformat(text)).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError):
+        return text
 
 
 @register.simple_tag(takes_context=True)

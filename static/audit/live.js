@@ -2,16 +2,20 @@
  * Keeps the newest page of the audit log's list up to date. An event of the stream says that there is something new; what it is
  * is asked of the list itself, with its filters, so that nobody sees a row that the list would not show.
  */
+// Not less than QUIET of audit/live.py, in milliseconds: a notice stands for what was recorded up to so long after it.
 const EVERY = 1_000;
+const RECORDED = 'audit_log.recorded';
 
 const live = document.getElementById('audit-live');
 const notice = document.querySelector('.audit-notice button');
 let waiting = null; // the page that was fetched last, if its new rows are not shown yet
 let timer = null;
+let again = false;
 let atTop = true;
 
 if (live) {
-  window.auditStream?.onAny(schedule);
+  window.auditStream?.onCategory('audit', schedule);
+  window.auditStream?.on(RECORDED, schedule);
   window.auditStream?.onGap(schedule);
   new IntersectionObserver(([entry]) => {
     atTop = entry.isIntersecting;
@@ -23,11 +27,19 @@ if (live) {
   });
 }
 
-/** Many events at once are one fetch. */
+/** Many events at once are one fetch, or two: each is followed by one that begins EVERY after it. */
 function schedule() {
-  timer ??= setTimeout(async () => {
+  if (timer) {
+    again = true;
+    return;
+  }
+  timer = setTimeout(async () => {
     await look();
     timer = null;
+    if (again) {
+      again = false;
+      schedule();
+    }
   }, EVERY);
 }
 

@@ -40,6 +40,24 @@ async def test_new_entries_appear_on_top_without_a_reload(visitors: Visitors, si
     assert await page.evaluate("window.notReloaded")
 
 
+CHANGE = """
+from chatter_site.demo.models import Document
+Document.objects.create(owner_id=owner, name=name, size=1)
+"""
+
+
+async def test_changes_of_tracked_models_appear_without_a_reload(visitors: Visitors, site: Server, marker: str) -> None:
+    page = await opened(visitors, site, "?resource_type=demo.document")
+    await page.evaluate("window.notReloaded = true")
+    names = [f"{marker}-{n}" for n in range(3)]
+    for name in names:  # the last ones follow within the quiet after the notice of the first
+        site.other.run(CHANGE, owner=site.accounts["alice"].id, name=name)
+
+    for name in names:
+        await expect(page.locator("#result_list > tbody", has_text=name)).to_have_count(1)
+    assert await page.evaluate("window.notReloaded")
+
+
 async def test_the_first_entry_of_an_empty_list_appears(visitors: Visitors, site: Server, marker: str) -> None:
     page = await opened(visitors, site, f"?action={marker}")
     await expect(page.locator("#result_list")).to_have_count(0)

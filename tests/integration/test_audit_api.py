@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def test_an_export_is_streamed_in_its_format(client: Client, form: str, media_ty
     response = client.get(f"{API}export/?as={form}&action=share")
     assert response.streaming
     assert response["Content-Type"].startswith(media_type)
-    assert len(b"".join(response).splitlines()) == (2 if form == "csv" else 1)
+    assert len(b"".join(response).splitlines()) == {"jsonl": 3, "csv": 2, "ocsf": 1}[form]
 
 
 def test_an_export_must_say_its_format(client: Client) -> None:
@@ -134,16 +135,30 @@ def test_reading_over_the_api_is_recorded(client: Client) -> None:
 
 
 def exported(path: Path, **options: Any) -> list[str]:
-    call_command("export_audit", output=str(path), **options)
+    call_command("export_audit", path, **options)
     return path.read_text().splitlines()
 
 
 def test_the_command_writes_what_is_selected_and_records_it(tmp_path: Path) -> None:
     entry(1, action="share", actor_label="=alice"), entry(2)
-    (line,) = exported(tmp_path / "log.jsonl", action="share")
-    assert json.loads(line)["actor_label"] == "=alice"
-    assert [(kind, data["format"], data["asked"]) for kind, data in readings()] == [("exported", "jsonl", {"action": "share"})]
+    path = tmp_path / "log.jsonl"
+    _, line, end = exported(path, action="share")
+    assert json.loads(line)["row"]["actor_label"] == "=alice"
+    assert json.loads(end) == {"end": {"seals": 0, "rows": 1}}
+    what = {"format": "jsonl", "asked": {"action": "share"}, "file": "log.jsonl"}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (before, asked), (after, written) = readings()
+    assert (before, what.items() <= asked.items(), "sha256" in asked) == ("exported", True, False)
+    assert (after, (what | {"rows": 1, "sha256": digest}).items() <= written.items()) == ("export_written", True)
     assert "'=alice" in exported(tmp_path / "log.csv", action="share", format="csv")[1]
+
+
+def test_the_command_writes_to_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    entry(1)
+    call_command("export_audit")
+    out = capfdbinary.readouterr().out
+    assert [next(iter(json.loads(line))) for line in out.splitlines()][:2] == ["audit_export", "row"]
+    assert readings()[-1][1]["sha256"] == hashlib.sha256(out).hexdigest()
 
 
 @pytest.mark.parametrize("options", [{"since": "never"}, {"since": "1h", "until": "2h"}, {"address": "abc"}], ids=str)
@@ -155,7 +170,15 @@ def test_the_command_says_which_option_is_wrong(tmp_path: Path, options: dict[st
 def test_the_command_overwrites_no_file(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text("kept")
-    with pytest.raises(CommandError, match="output"):
+    with pytest.raises(CommandError, match="exists"):
         exported(path)
     assert path.read_text() == "kept"
     assert not AuditEntry.objects.exists()
+
+
+def test_the_command_exports_nothing_that_can_not_be_recorded(tmp_path: Path, settings: Any) -> None:
+    entry()
+    settings.EVENTS = {"UNIFIED_EVENTS_ENABLED": False}
+    with pytest.raises(CommandError, match="unrecorded"):
+        exported(tmp_path / "log.jsonl")
+    assert (tmp_path / "log.jsonl").read_bytes() == b""

@@ -47,7 +47,7 @@ def test_an_inserted_row_is_named() -> None:
         entry.id = third
         entry.event_type = "model.created"
         entry.save(force_insert=True)
-    assert found() == [("row changed", third, third), ("row inserted", -5, -5)]
+    assert found() == [("row inserted", -5, -5), ("row changed", third, third)]
 
 
 def test_a_row_that_was_slipped_into_a_gap_is_named() -> None:

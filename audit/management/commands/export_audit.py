@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,7 +14,9 @@ from django.core.validators import validate_ipv46_address
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from audit.formats import FORMATS, Format, encoded, rows
+from audit import archive
+from audit.export import Export
+from audit.formats import FORMATS, Format, encoded
 from audit.models import CATEGORIES, Outcome
 from audit.reading import record
 from audit.selection import Selection
@@ -37,44 +40,60 @@ TEXTS = {
 
 
 class Command(BaseCommand):
-    """`export_audit --format csv --since 30d --output log.csv`."""
+    """`export_audit log.jsonl`; then, anywhere: `python -m audit.verify log.jsonl --key …`."""
 
     help = (
-        "Write entries of the audit log, oldest first, as JSON Lines, CSV or OCSF, to a file or to standard output. "
-        "That they were exported becomes an entry."
+        "Write entries of the audit log with their seals, oldest first, as JSON Lines, CSV or OCSF, to a file or to standard output. "
+        "JSON Lines verify offline. That they were exported becomes an entry."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", nargs="?", type=Path, help="a file that is not there yet (default: standard output)")
         parser.add_argument("--format", choices=list(FORMATS), default="jsonl", help="how they are written (default: jsonl)")
-        parser.add_argument("--output", metavar="FILE", help="a file that is not there yet (default: standard output)")
         add_time_arguments(parser)
         for name, choices in CHOICES.items():
             parser.add_argument(f"--{name}", choices=choices, help=f"entries of this {name} only")
         for name, meaning in TEXTS.items():
             parser.add_argument(f"--{name.replace('_', '-')}", metavar="TEXT", help=meaning)
+        parser.add_argument("--from-seal", type=int, default=0, metavar="NUMBER", help="only this seal and those after it")
+        parser.add_argument("--to-seal", type=int, metavar="NUMBER", help="only this seal and those before it")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        selection, form = _selection_of(options), FORMATS[options["format"]]
-        with ExitStack() as stack:
-            try:
-                file = stack.enter_context(Path(options["output"]).open("xb")) if options["output"] else sys.stdout.buffer
-            except OSError as error:
-                raise CommandError(f"output: {error}") from None
-            if not record("exported", format=form.name, asked=selection.given()):
+        selection, form, path = _selection_of(options), FORMATS[options["format"]], options["file"]
+        export = Export(selection.rows(), options["from_seal"], options["to_seal"])
+        asked = selection.given() | {name: options[name] for name in ("from_seal", "to_seal") if options[name]}
+        what = {"format": form.name, "asked": asked, "file": path.name if path else None}
+        with _opened(path) as file:
+            if not record("exported", **what):
                 raise CommandError("The export could not be recorded, and nothing leaves unrecorded.")
-            number = self._write(file, form, selection)
-        self.stderr.write(self.style.SUCCESS(f"Exported {number} entries."))
+            digest, rows = self._write(file, form, export)
+        record("export_written", **what, rows=rows, sha256=digest)
+        self.stderr.write(self.style.SUCCESS(f"Exported {rows} entries, SHA-256 {digest}"))
 
-    def _write(self, file: BinaryIO, form: Format, selection: Selection) -> int:
-        found, number = selection.rows(), 0
+    def _write(self, file: BinaryIO, form: Format, export: Export) -> tuple[str, int]:
+        written = 0
         with _progress_bar(shown=self.stderr.isatty()) as progress:
-            task = progress.add_task("Exporting", total=None if progress.disable else found.count())
-            for lines in encoded(form, rows(found)):
-                file.writelines(lines)
-                number += len(lines)
-                progress.update(task, completed=number)
-        file.flush()
-        return number - bool(form.header)
+            task = progress.add_task("Exporting", total=None if progress.disable else export.count())
+
+            def tell(rows: int) -> None:
+                nonlocal written
+                written = rows
+                progress.update(task, completed=rows)
+
+            digest = archive.write(file, encoded(form, export, tell))
+        return digest, written
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[BinaryIO]:
+    if path is None:
+        yield sys.stdout.buffer
+        return
+    try:
+        with archive.new_file(path) as file:
+            yield file
+    except OSError as error:
+        raise CommandError(f"file: {error}") from None
 
 
 def _selection_of(options: dict[str, Any]) -> Selection:

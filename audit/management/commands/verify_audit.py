@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit import access, log
-from audit.conf import seal_keys, settings
+from audit import log, verification
+from audit.conf import seal_keys
 from audit.keys import BadKey, parse_key
-from audit.models import Outcome
-from audit.verify import read_anchors, summary
+from audit.verify import summary
 
 
 class Command(BaseCommand):
@@ -28,24 +26,13 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        name = options["anchors"] or settings().ANCHOR_FILE
         try:
             keys = [parse_key(text) for text in options["key"]] if options["key"] else seal_keys()
-            anchors = read_anchors(Path(name).read_text("utf-8", "replace").splitlines()) if name else {}
+            anchors = verification.configured_anchors(options["anchors"] or "")
         except (BadKey, OSError) as error:
             raise CommandError(str(error)) from None
         verifier = log.verify(keys, anchors)
-        outcome = Outcome.FAILURE if verifier.findings else Outcome.SUCCESS
-        found = [str(finding) for finding in verifier.findings[:20]]
-        head = verifier.last.number if verifier.last else 0
-        details = {
-            "rows": verifier.rows,
-            "seal": head,
-            "anchors": len(anchors),
-            "findings": len(verifier.findings),
-            "first_findings": found,
-        }
-        access.record("verified", details, outcome=outcome, urgent=bool(found))
+        verification.record(verifier, len(anchors))
         for finding in verifier.findings:
             self.stdout.write(self.style.ERROR(str(finding)))
         if verifier.findings:

@@ -33,7 +33,7 @@ of five, on one core that another process may have disturbed. The first page aft
 |---|{rules}|
 {lines}
 
-Exports, in rows a second:
+Exports with their seals, in rows a second:
 
 | format | {names} |
 |---|{export_rules}|

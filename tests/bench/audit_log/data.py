@@ -10,7 +10,7 @@ import orjson
 from django.db import connection
 
 from audit.ids import id_at
-from audit.models import AuditEntry
+from audit.models import AuditEntry, new_salt
 from events.ids import new_id
 
 BATCH = 5_000
@@ -72,7 +72,7 @@ def _values(number: int, rows: int) -> list[Any]:
         "action": action,
         "outcome": chance.choices(("success", "unknown", "failure", "denied"), (90, 7, 2, 1))[0],
         "priority": chance.choices(("normal", "low", "high", "critical"), (88, 8, 3.999, 0.001))[0],
-        "timestamp": moment,
+        "timestamp": connection.ops.adapt_datetimefield_value(moment),
         "user_id": user,
         "actor_type": "user",
         "actor_id": user,
@@ -88,6 +88,7 @@ def _values(number: int, rows: int) -> list[Any]:
         "changes": _json({"status": ["open", "paid"], "total": [number, number + 1]}) if category == "change" else None,
         "data": _json({"action": action, "resource_type": model, "resource_id": key, "note": "x" * 80}),
         "metadata": _json({"actor": {"type": "user", "id": user, "label": f"user{user}"}, "outcome": "success"}),
+        "personal_salt": new_salt(),
     }
     return [values[column] for column in COLUMNS]
 
