@@ -331,6 +331,14 @@ def test_a_row_that_no_seal_knows_has_none(settings: Any) -> None:
 # Whatever the database holds
 
 
+@pytest.mark.parametrize("count", [10**9, pytest.param("many", marks=SQLITE)])
+def test_a_seal_with_another_count_is_named_and_exported(count: object, settings: Any) -> None:
+    write_sealed(settings)
+    tamper("UPDATE audit_seal SET count = %s WHERE number = 2", count)
+    assert {kind for kind, _, _ in found()} == {"signature wrong", "seal re-made", "seal changed"}
+    assert [seal["count"] for seal in records(exported(), "seal")] == [2, count, 2, 2, 2]
+
+
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5)
 NUMBERS = st.one_of(
     st.integers(-(10**30), 10**30).map(str),
