@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from audit.adapter import emit_authentication_audit, emit_resource_audit, emit_security_audit
-    from audit.tracking import track, tracked
+    from audit.tracking.tracked import track, tracked
 
 _HOME = {
     "emit_authentication_audit": "audit.adapter",
     "emit_resource_audit": "audit.adapter",
     "emit_security_audit": "audit.adapter",
-    "track": "audit.tracking",
-    "tracked": "audit.tracking",
+    "track": "audit.tracking.tracked",
+    "tracked": "audit.tracking.tracked",
 }
 
 __all__ = ["emit_authentication_audit", "emit_resource_audit", "emit_security_audit", "track", "tracked"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from audit.conf import settings
 from audit.models import Outcome
 from events.context import current_context
 from events.manager import emit
@@ -31,3 +32,24 @@ def actor_label() -> str:
     """Who does it, in words, for a record that is signed."""
     actor = current_context().current_actor()
     return "" if actor is None else f"{actor.type}:{actor.id or actor.label}"[:255]
+
+
+def record_list(page: str, asked: dict[str, Any]) -> bool:
+    """Record that a page of entries is shown: `audit_log.searched` where something was asked for, else `audit_log.viewed`.
+
+    `page` names it (`list`, `timeline`, `chart`, `api`). Result as `record_reading`.
+    """
+    return record_reading("searched" if asked else "viewed", page=page, asked=asked)
+
+
+def record_entry(entry_id: object) -> bool:
+    """Record that one entry is shown: `audit_log.viewed` with its id. Result as `record_reading`."""
+    return record_reading("viewed", page="entry", resource_id=str(entry_id))
+
+
+def record_reading(action: str, **details: Any) -> bool:
+    """As `record`, once for a page or an export.
+
+    True if it is on record, or need not be (`AUDIT["RECORD_READING"]` is off).
+    """
+    return not settings().RECORD_READING or record(action, details)

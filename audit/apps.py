@@ -11,19 +11,17 @@ class AuditConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from audit import (
-            checks,  # noqa: F401  registers the system checks
-            tracking,
-        )
+        from audit import checks  # noqa: F401  registers the system checks
+        from audit.evidence.sealer import sealer
         from audit.live import announcer
         from audit.recorder import recorder
-        from audit.sealer import sealer
+        from audit.tracking import tracked
         from events import background
         from events.manager import event_router
         from events.types import EventCategory
 
         event_router.register_emitter(EventCategory.AUDIT, recorder)
-        tracking.complete()
+        tracked.complete()
         announcer.connect()
         background.add_service(sealer)
         # A migration that rebuilds a table drops its triggers.
@@ -37,7 +35,7 @@ class AuditConfig(AppConfig):
 def _protect(using: str, **kwargs: Any) -> None:
     from django.db import connections
 
-    from audit import triggers
+    from audit.evidence import triggers
 
     if connections[using].vendor in ("sqlite", "postgresql"):
         triggers.install(connections[using])

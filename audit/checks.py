@@ -9,10 +9,10 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from audit import triggers
 from audit.conf import AuditSettings, settings
+from audit.evidence import triggers
 from audit.recorder import recorder
-from audit.registry import plans
+from audit.tracking.registry import plans
 from events.checks import settings_errors
 from events.conf import EventsSettings
 from events.conf import settings as events_settings
@@ -150,7 +150,7 @@ def check_seals(**kwargs: Any) -> list[CheckMessage]:
         return []
     found: list[CheckMessage] = []
     if not settings().SEAL_KEYS:
-        hint = "Set AUDIT['SEAL_KEYS'] (AUDIT_SEAL_KEYS) to a key that `python -m audit.keys ed25519 ID` makes."
+        hint = "Set AUDIT['SEAL_KEYS'] (AUDIT_SEAL_KEYS) to a key that `python -m audit.evidence.keys ed25519 ID` makes."
         found.append(Warning("The seals of the audit log are signed with a key made of SECRET_KEY.", hint=hint, id="audit.W004"))
     if not (settings().ANCHOR_FILE or settings().ANCHOR_LOGGER):
         hint = "Set AUDIT['ANCHOR_FILE'] or AUDIT['ANCHOR_LOGGER'] to where who may write the database may not."

@@ -9,7 +9,7 @@ from django.utils.crypto import salted_hmac
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from audit.keys import HmacKey, Key, parse_key
+from audit.evidence.keys import HmacKey, Key, parse_key
 from events.conf import AppSettings, load
 
 
@@ -36,7 +36,7 @@ class AuditSettings(AppSettings):
     )
     SEAL_KEYS: list[SecretStr] = Field(
         [],
-        description="Keys of the seals, `ID:ALGORITHM:HEX` (`python -m audit.keys` makes them): the first that can sign seals, all "
+        description="Keys of the seals, `ID:ALGORITHM:HEX` (`python -m audit.evidence.keys` makes them): the first that can sign seals, all "
         "verify. None: one that is derived from `SECRET_KEY`.",
     )
     SEAL_INTERVAL: float = Field(2.0, gt=0, le=3600, description="Seconds between looks for rows to seal.")

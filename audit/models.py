@@ -90,13 +90,13 @@ class AuditEntry(models.Model):
             ("export_auditentry", "Can export the audit log"),
             ("verify_auditentry", "Can verify the audit log"),
         ]
-        # What is looked for, each in the order of the pages (`audit.paging`). The first also serves what has few values: its
+        # What is looked for, each in the order of the pages (`audit.reading.paging`). The first also serves what has few values: its
         # columns are compared without reading the row. Not `db_index`: on PostgreSQL that makes a second index for LIKE.
         indexes = [
             models.Index(
                 fields=["timestamp", "source_category", "outcome", "priority", "action", "resource_type"], name="audit_time"
             ),
-            # The id of a change begins with its moment, by which it is found (`audit.ids`): one index less on the way of each save.
+            # The id of a change begins with its moment, by which it is found (`audit.tracking.ids`): one index less on the way of each save.
             models.Index(fields=["event_id"], condition=~Q(source_category=CHANGE), name="audit_event"),
             _of_known("correlation_id", "audit_correlation_time"),
             _of_known("user_id", "audit_user_time"),
@@ -110,7 +110,7 @@ class AuditEntry(models.Model):
 
 
 class SignedRecord(models.Model):
-    """What `audit.seals` signs, as a row. Moments are text: what is stored is what was signed."""
+    """What `audit.evidence.seals` signs, as a row. Moments are text: what is stored is what was signed."""
 
     format = models.IntegerField()
     key_id = models.CharField("key", max_length=32)
@@ -122,7 +122,7 @@ class SignedRecord(models.Model):
 
 
 class AuditSeal(SignedRecord):
-    """A seal (`audit.seals.Seal`)."""
+    """A seal (`audit.evidence.seals.Seal`)."""
 
     number = models.BigIntegerField(primary_key=True)
     first_id = models.BigIntegerField()
@@ -143,7 +143,7 @@ class AuditSeal(SignedRecord):
 
 
 class AuditRemoval(SignedRecord):
-    """What retention removed from the rows of a seal (`audit.seals.Removal`)."""
+    """What retention removed from the rows of a seal (`audit.evidence.seals.Removal`)."""
 
     id = models.BigAutoField(primary_key=True)
     seal = models.BigIntegerField()
@@ -171,7 +171,7 @@ class AuditRemoval(SignedRecord):
 
 
 class AuditErasure(SignedRecord):
-    """That the personal columns of a row were erased (`audit.seals.Erasure`)."""
+    """That the personal columns of a row were erased (`audit.evidence.seals.Erasure`)."""
 
     row_id = models.BigIntegerField(primary_key=True)
     personal = models.CharField(max_length=64)

@@ -9,7 +9,7 @@ from pathlib import Path
 from django.core import mail
 from django.db import connections, transaction
 
-from audit import triggers
+from audit.evidence import triggers
 
 
 class NotATestDatabase(Exception):

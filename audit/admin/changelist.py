@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from unfold.views import ChangeList
 
 from audit.models import AuditEntry
-from audit.paging import Key, Page, estimated_count, read_page
-from audit.selection import searched
+from audit.reading.paging import Key, Page, estimated_count, read_page
+from audit.reading.selection import searched
 
 BEFORE, AFTER, LIVE, AS = "before", "after", "live", "as"
 SALT = "audit.live"

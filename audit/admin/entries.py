@@ -17,14 +17,14 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.utils import display_for_label
 
+from audit.access import record_entry, record_list
 from audit.admin import filters
 from audit.admin.changelist import AS, LIVE, KeysetChangeList
 from audit.admin.diff import field_changes
 from audit.admin.integrity import IntegrityPage
-from audit.formats import FORMATS
 from audit.models import AuditEntry
-from audit.paging import ORDER
-from audit.reading import record_entry, record_list
+from audit.reading.formats import FORMATS
+from audit.reading.paging import ORDER
 from audit.templatetags.audit import OUTCOME_COLOURS
 from events.cursor import Cursor
 from events.journal import read_head
@@ -59,7 +59,7 @@ class AuditEntryAdmin(IntegrityPage, ReadOnlyAdmin):
         filters.AddressFilter,
         ("timestamp", TimeRangeFilter),
     )
-    # Which columns are searched: `audit.selection.searched`. Django shows the field where something is here.
+    # Which columns are searched: `audit.reading.selection.searched`. Django shows the field where something is here.
     search_fields = ("event_id__exact",)
     search_help_text = "The whole of an event id, correlation, user id, actor or resource id"
     sortable_by = ()

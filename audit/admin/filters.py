@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 
 from audit.models import AuditEntry
-from audit.paging import ORDER
+from audit.reading.paging import ORDER
 from events.client_ip import client_ip
 from events.types import utcnow
 

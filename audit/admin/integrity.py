@@ -9,12 +9,12 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
 from django.urls import reverse
 
-from audit import integrity, verification
+from audit.access import record_list
 from audit.admin.pages import LogPages
-from audit.log import Step, last_seal
+from audit.evidence import integrity, verification
+from audit.evidence.log import Step, last_seal
+from audit.evidence.verify import Finding
 from audit.models import AuditEntry
-from audit.reading import record_list
-from audit.verify import Finding
 from events.conf import settings
 
 # Findings of one step that are shown.

@@ -12,15 +12,15 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 
+from audit.access import record_list
 from audit.admin.changelist import AFTER, BEFORE, key_in
 from audit.admin.chart import OPTIONS, STEPS, volume
 from audit.admin.diff import field_changes
 from audit.admin.filters import PERIODS
-from audit.formats import FORMATS
-from audit.paging import Key, read_page
-from audit.reading import record_list
-from audit.selection import Selection
-from audit.streaming import export_response
+from audit.reading.formats import FORMATS
+from audit.reading.paging import Key, read_page
+from audit.reading.selection import Selection
+from audit.reading.streaming import export_response
 from events.types import utcnow
 
 TIMELINE_SIZE = 100

@@ -7,10 +7,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from audit.formats import FORMATS
 from audit.models import CATEGORIES, MAX_TEXT_LENGTH, Outcome
-from audit.paging import Key
-from audit.selection import Selection
+from audit.reading.formats import FORMATS
+from audit.reading.paging import Key
+from audit.reading.selection import Selection
 from events.api.base import Invalid, Problem
 from events.types import MAX_LABEL_LENGTH, MAX_TYPE_LENGTH, EventPriority
 

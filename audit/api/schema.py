@@ -8,8 +8,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 
-from audit.formats import FORMATS
 from audit.models import CATEGORIES, Outcome
+from audit.reading.formats import FORMATS
 from events.types import EventPriority
 
 Fields = serializers.Serializer[Any]

@@ -12,14 +12,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
+from audit.access import record_entry, record_list
 from audit.api import schema
 from audit.api.permissions import MayExport, MayView
 from audit.api.reading import AFTER, BEFORE, PAGE_SIZE, AuditQuery, ExportQuery, asked, keys_of
-from audit.formats import FIELDS, FORMATS
 from audit.models import AuditEntry
-from audit.paging import MAX_ID, Key, read_page
-from audit.reading import record_entry, record_list
-from audit.streaming import export_response
+from audit.reading.formats import FIELDS, FORMATS
+from audit.reading.paging import MAX_ID, Key, read_page
+from audit.reading.streaming import export_response
 from events.api.base import APIView
 from events.api.schema import FORBIDDEN, INVALID, UNAUTHENTICATED, error
 
@@ -81,7 +81,7 @@ class Export(APIView):
         summary="Export entries of the audit log",
         description=(
             "A stream, in the order of recording. `jsonl`: entries, seals and signed records, which verify offline "
-            "(`python -m audit.verify`), filtered or not. `csv` (what spreadsheets would compute is defused) and `ocsf`: each entry with "
+            "(`python -m audit.evidence.verify`), filtered or not. `csv` (what spreadsheets would compute is defused) and `ocsf`: each entry with "
             "the number of its seal and the digest that this holds. That you export them is recorded. For staff with "
             "`audit.view_auditentry` and `audit.export_auditentry`."
         ),

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import migrations, models
 
 import audit.models
-from audit import triggers
+from audit.evidence import triggers
 
 
 def salt_existing_rows(apps: Any, schema_editor: Any) -> None:

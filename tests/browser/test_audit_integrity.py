@@ -15,7 +15,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 PAGE = "/admin/audit/auditentry/integrity/"
 TAMPER = """
 from django.db import connection
-from audit import triggers
+from audit.evidence import triggers
 triggers.uninstall(connection)
 with connection.cursor() as cursor:
     for statement in statements:
@@ -32,7 +32,7 @@ def site(serve: Servers) -> Server:
     )
     for n in range(6):
         assert site.emit("report.exported", {"n": n}, category="audit")
-    site.other.call("tests.support.audit.seal")
+    site.other.call("tests.support.auditing.seal")
     return site
 
 

@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import F
 
 from audit.models import AuditEntry
-from audit.registry import plans
+from audit.tracking.registry import plans
 from tests.support.tracked.models import Article, Base, Child, Key, Tag
 
 pytestmark = pytest.mark.django_db

@@ -23,16 +23,16 @@ from django.test import AsyncClient, Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from audit import erasure, log, retention, rows
-from audit.archive import BadExport
-from audit.canonical import CURRENT_FORMAT, dumps, loads, row_digest
 from audit.conf import seal_keys
-from audit.export import Export
-from audit.formats import FORMATS, encoded
-from audit.keys import Ed25519Key, parse_key, public_text
+from audit.evidence import erasure, log, retention, rows
+from audit.evidence.archive import BadExport
+from audit.evidence.canonical import CURRENT_FORMAT, dumps, loads, row_digest
+from audit.evidence.keys import Ed25519Key, parse_key, public_text
+from audit.evidence.verify import Verifier, verify_export
 from audit.models import AuditEntry
-from audit.streaming import _asynchronous
-from audit.verify import Verifier, verify_export
+from audit.reading.export import Export
+from audit.reading.formats import FORMATS, encoded
+from audit.reading.streaming import _asynchronous
 from events.types import utcnow
 from tests.support.auditing import account, execute, found, seal, tamper, unprotected, write, write_old
 from tests.support.paths import ROOT
@@ -79,7 +79,7 @@ def write_sealed(settings: Any) -> list[int]:
 def offline(*arguments: str) -> subprocess.CompletedProcess[str]:
     # What it needs must be this package and cryptography: neither Django nor orjson, no settings, no database.
     hidden = "import sys, runpy; sys.modules['django'] = sys.modules['orjson'] = None"
-    code = f"{hidden}; runpy.run_module('audit.verify', run_name='__main__')"
+    code = f"{hidden}; runpy.run_module('audit.evidence.verify', run_name='__main__')"
     return subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, env={}, capture_output=True, text=True, check=False)
 
 

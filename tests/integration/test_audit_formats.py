@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from audit.export import Export
-from audit.formats import FIELDS, FORMATS, defused, encoded
+from audit.evidence.rows import COLUMNS, PAGE
 from audit.models import AuditEntry
-from audit.rows import COLUMNS, PAGE
+from audit.reading.export import Export
+from audit.reading.formats import FIELDS, FORMATS, defused, encoded
 from tests.support.auditing import START, entry, seal
 
 pytestmark = pytest.mark.django_db

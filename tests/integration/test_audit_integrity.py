@@ -16,8 +16,8 @@ from django.db import connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from audit import holds, integrity, log, verification
-from audit.integrity import state
+from audit.evidence import holds, integrity, log, verification
+from audit.evidence.integrity import state
 from audit.models import AuditEntry, AuditSeal
 from events.types import utcnow
 from tests.support.auditing import execute, found, seal, tamper, write, write_old

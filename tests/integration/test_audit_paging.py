@@ -11,7 +11,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from audit.models import AuditEntry
-from audit.paging import Key, read_page
+from audit.reading.paging import Key, read_page
 from audit.testing import unprotected
 from tests.support.auditing import START, account, entry, readings
 

@@ -9,7 +9,7 @@ from tests.support.remote import DjangoProcess
 
 WRITE_AND_SEAL = """
 import threading
-from audit.sealer import Sealer
+from audit.evidence.sealer import Sealer
 from tests.support import auditing
 from tests.support.auditing import write
 stop, sealer = threading.Event(), Sealer()
@@ -26,7 +26,7 @@ stop.set()
 thread.join()
 """
 RESULT = """
-from audit import log
+from audit.evidence import log
 from audit.conf import seal_keys
 from audit.models import AuditEntry
 from tests.support.auditing import seal

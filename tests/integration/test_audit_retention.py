@@ -12,11 +12,11 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError
 
-from audit import erasure, holds, retention
 from audit.conf import seal_keys
+from audit.evidence import erasure, holds, retention
+from audit.evidence.seals import Removal
+from audit.evidence.verify import verify_export
 from audit.models import AuditEntry, AuditErasure, AuditRemoval
-from audit.seals import Removal
-from audit.verify import verify_export
 from events import act_as
 from events.context import user_actor
 from events.testing import wait_published

@@ -9,13 +9,13 @@ import psycopg
 import pytest
 from django.db import connection, connections, transaction
 
-from audit import log, rows
-from audit.canonical import CURRENT_FORMAT, row_digest
 from audit.conf import seal_keys
-from audit.horizon import Horizon
+from audit.evidence import log, rows
+from audit.evidence.canonical import CURRENT_FORMAT, row_digest
+from audit.evidence.horizon import Horizon
+from audit.evidence.sealer import Sealer, _store
+from audit.evidence.seals import make_seal
 from audit.models import AuditEntry, SealerLease
-from audit.sealer import Sealer, _store
-from audit.seals import make_seal
 from tests.support.auditing import execute, found, seal, verify, write
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -9,10 +9,10 @@ import pytest
 from django.db import connection
 from django.db.models import QuerySet
 
-from audit.ids import id_at, period_of
 from audit.models import AuditEntry
-from audit.paging import ORDER
-from audit.selection import Selection, searched
+from audit.reading.paging import ORDER
+from audit.reading.selection import Selection, searched
+from audit.tracking.ids import id_at, period_of
 from events.ids import new_id
 from tests.support.auditing import START, entry
 

@@ -11,13 +11,13 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from audit import log, rows
 from audit.conf import seal_keys
-from audit.keys import parse_key
+from audit.evidence import log, rows
+from audit.evidence.keys import parse_key
+from audit.evidence.sealer import _store
+from audit.evidence.seals import Seal, make_seal
+from audit.evidence.verify import read_anchors
 from audit.models import AuditEntry, AuditSeal
-from audit.sealer import _store
-from audit.seals import Seal, make_seal
-from audit.verify import read_anchors
 from tests.support.auditing import execute, found, seal, tamper, unprotected, verify, write
 
 pytestmark = pytest.mark.django_db(transaction=True)

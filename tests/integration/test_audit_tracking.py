@@ -13,7 +13,7 @@ from django.core.files.base import ContentFile
 from django.db import connection, models
 from django.db.models import F
 
-from audit.tracking import track
+from audit.tracking.tracked import track
 from tests.support.auditing import empty_log
 from tests.support.recorded import article, entries, one
 from tests.support.tracked.models import Article, ArticleProxy, Base, Child, Key, Member, Untracked

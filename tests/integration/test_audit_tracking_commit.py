@@ -69,8 +69,8 @@ def test_in_autocommit_a_change_and_its_entry_are_one_transaction(article: Artic
     def broken(*args: Any) -> None:
         raise Undone
 
-    monkeypatch.setattr("audit.scopes.insert", broken)
-    monkeypatch.setattr("audit.saving.statement", broken)
+    monkeypatch.setattr("audit.tracking.scopes.insert", broken)
+    monkeypatch.setattr("audit.tracking.saving.statement", broken)
     for change in (
         lambda: set_title(article, "b"),
         lambda: Article.objects.create(title="new"),
@@ -253,7 +253,7 @@ KILLED = """
 import os, signal
 from django.db import transaction
 from chatter_site.demo.models import Document
-from audit import scopes, saving
+from audit.tracking import scopes, saving
 document = Document.objects.get()
 document.name = "after"
 where = {where!r}

@@ -9,7 +9,8 @@ from django.core.checks import run_checks
 from django.db import IntegrityError, connection, migrations, models, transaction
 from django.db.migrations.state import ProjectState
 
-from audit import holds, testing, triggers
+from audit import testing
+from audit.evidence import holds, triggers
 from audit.models import AuditEntry, AuditSeal
 from tests.support.auditing import execute, found, seal, tamper, write
 

@@ -9,13 +9,13 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 
-from audit import log
 from audit.conf import seal_keys
+from audit.evidence import log
+from audit.evidence.sealer import Sealer
+from audit.evidence.verify import Verifier
 from audit.models import AuditEntry
 from audit.recorder import recorder
-from audit.sealer import Sealer
 from audit.testing import unprotected
-from audit.verify import Verifier
 from events.ids import new_id
 from events.types import create_audit_event
 

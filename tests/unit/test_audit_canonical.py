@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.canonical import CURRENT_FORMAT, FORMATS, Malformed, dumps, loads, row_digest
-from audit.keys import BadKey, Ed25519Key, main, parse_key, public_text
+from audit.evidence.canonical import CURRENT_FORMAT, FORMATS, Malformed, dumps, loads, row_digest
+from audit.evidence.keys import BadKey, Ed25519Key, main, parse_key, public_text
+from audit.evidence.seals import runs
 from audit.models import AuditEntry
-from audit.seals import runs
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

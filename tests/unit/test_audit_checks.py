@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from audit import checks
-from audit.changes import Declaration, Plan
 from audit.checks import check_middleware, check_recorder, check_seals, check_settings
 from audit.recorder import recorder
-from audit.registry import plans
+from audit.tracking.changes import Declaration, Plan
+from audit.tracking.registry import plans
 from events.manager import event_router
 from events.types import EventCategory
 from tests.support.tracked.models import Article, Base, Child, Member, Membership

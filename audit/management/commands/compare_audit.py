@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit.comparison import compare, record_findings
-from audit.registry import plans
+from audit.tracking.comparison import compare, record_findings
+from audit.tracking.registry import plans
 
 
 class Command(BaseCommand):

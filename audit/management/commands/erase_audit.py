@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import IntegrityError
 
-from audit import erasure
-from audit.retention import NotVerified
+from audit.evidence import erasure
+from audit.evidence.retention import NotVerified
 
 
 class Command(BaseCommand):

@@ -14,12 +14,12 @@ from django.core.validators import validate_ipv46_address
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from audit import archive
-from audit.export import Export
-from audit.formats import FORMATS, Format, encoded
+from audit.access import record_reading
+from audit.evidence import archive
 from audit.models import CATEGORIES, Outcome
-from audit.reading import record
-from audit.selection import Selection
+from audit.reading.export import Export
+from audit.reading.formats import FORMATS, Format, encoded
+from audit.reading.selection import Selection
 from events.management.commands._options import add_time_arguments, parse_moment
 from events.types import EventPriority
 
@@ -40,7 +40,7 @@ TEXTS = {
 
 
 class Command(BaseCommand):
-    """`export_audit log.jsonl`; then, anywhere: `python -m audit.verify log.jsonl --key …`."""
+    """`export_audit log.jsonl`; then, anywhere: `python -m audit.evidence.verify log.jsonl --key …`."""
 
     help = (
         "Write entries of the audit log with their seals, oldest first, as JSON Lines, CSV or OCSF, to a file or to standard output. "
@@ -64,10 +64,10 @@ class Command(BaseCommand):
         asked = selection.given() | {name: options[name] for name in ("from_seal", "to_seal") if options[name]}
         what = {"format": form.name, "asked": asked, "file": path.name if path else None}
         with _opened(path) as file:
-            if not record("exported", **what):
+            if not record_reading("exported", **what):
                 raise CommandError("The export could not be recorded, and nothing leaves unrecorded.")
             digest, rows = self._write(file, form, export)
-        record("export_written", **what, rows=rows, sha256=digest)
+        record_reading("export_written", **what, rows=rows, sha256=digest)
         self.stderr.write(self.style.SUCCESS(f"Exported {rows} entries, SHA-256 {digest}"))
 
     def _write(self, file: BinaryIO, form: Format, export: Export) -> tuple[str, int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit import holds
+from audit.evidence import holds
 
 
 class Command(BaseCommand):

@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import IntegrityError
 
-from audit import retention
 from audit.conf import settings
+from audit.evidence import retention
 from events.types import utcnow
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from audit.sealer import sealer
+from audit.evidence.sealer import sealer
 
 
 class Command(BaseCommand):

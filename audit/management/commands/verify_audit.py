@@ -6,14 +6,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit import log, verification
 from audit.conf import seal_keys
-from audit.keys import BadKey, parse_key
-from audit.verify import summary
+from audit.evidence import log, verification
+from audit.evidence.keys import BadKey, parse_key
+from audit.evidence.verify import summary
 
 
 class Command(BaseCommand):
-    """`verify_audit`. Exits with 1 where something is not as it was sealed. An export is verified by `python -m audit.verify`."""
+    """`verify_audit`. Exits with 1 where something is not as it was sealed. An export is verified by `python -m audit.evidence.verify`."""
 
     help = "Compare the audit log with its seals and its anchors, and name the rows that are not as they were sealed."
 

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 from django.db import connection
 
-from audit.ids import id_at
 from audit.models import AuditEntry, new_salt
+from audit.tracking.ids import id_at
 from events.ids import new_id
 
 BATCH = 5_000

@@ -18,11 +18,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit.conf import settings
-from audit.export import Export
-from audit.formats import FORMATS, encoded
+from audit.evidence.sealer import Sealer
 from audit.models import AuditEntry, AuditSeal
-from audit.paging import Key
-from audit.sealer import Sealer
+from audit.reading.export import Export
+from audit.reading.formats import FORMATS, encoded
+from audit.reading.paging import Key
 from tests.bench.audit_log.data import fill
 
 ROUNDS = 5

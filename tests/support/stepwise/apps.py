@@ -7,6 +7,6 @@ class StepwiseConfig(AppConfig):
     name = "tests.support.stepwise"
 
     def ready(self) -> None:
-        from audit import verification
+        from audit.evidence import verification
 
         verification.STEP_SECONDS = 0.0  # type: ignore[misc]

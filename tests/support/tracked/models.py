@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.models import UserManager
 from django.db import models
 
-from audit.tracking import track
+from audit.tracking.tracked import track
 
 
 class Tag(models.Model):

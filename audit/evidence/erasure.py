@@ -1,0 +1,76 @@
+"""Erases a person's fields from the audit log (GDPR, article 17). That something was done, when and to what, stays, and stays sealed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import NamedTuple
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from audit import access
+from audit.conf import seal_keys
+from audit.evidence import holds, log, rows
+from audit.evidence.canonical import CURRENT_FORMAT, FORMATS, Row, personal_digest
+from audit.evidence.retention import NotVerified
+from audit.evidence.seals import Erasure, Seal, moment
+from audit.evidence.triggers import blank_value
+from audit.evidence.verify import digest_or_none, is_blank
+from audit.models import AuditEntry, AuditErasure
+from events.conf import settings
+from events.types import utcnow
+
+
+class Erased(NamedTuple):
+    """How many rows were erased, and how many stay: those without a seal yet, and those under a legal hold."""
+
+    rows: int
+    unsealed: int
+    held: int
+
+
+def rows_of(user_id: str) -> QuerySet[AuditEntry]:
+    """The rows that are a person's business, or that tell what they did. By columns: the actor in the metadata is there too."""
+    actor = Q(actor_type__in=["user", "token"], actor_id=user_id)
+    return AuditEntry.objects.using(settings().DATABASE).filter(Q(user_id=user_id) | actor).order_by("id")
+
+
+def erase(user_id: str, reason: str) -> Erased:
+    """Blank the personal columns of the person's rows, seal by seal, each with a signed record. Who asks is noted, the person is not.
+
+    Raises NotVerified where a row is not as it was sealed, and DatabaseError.
+    """
+    ids = list(rows_of(user_id).values_list("id", flat=True))
+    in_force = list(holds.in_force())
+    erased = held = sealed = 0
+    for seal in log.seals_of(ids):
+        wanted = [row_id for row_id in ids if seal.first_id <= row_id <= seal.last_id]
+        found = [row for row in rows.read(wanted[0], wanted[-1]) if row["id"] in set(wanted)]
+        free = [row for row in found if not holds.is_held(row, in_force)]
+        sealed += len(found)
+        held += len(found) - len(free)
+        erased += _erase(seal, free, reason)
+    return Erased(erased, len(ids) - sealed, held)
+
+
+def _erase(seal: Seal, found: list[Row], reason: str) -> int:
+    alias = settings().DATABASE
+    expected = {row.id: row.digest for row in seal.sealed_rows()}
+    full = [row for row in found if not is_blank(row, CURRENT_FORMAT)]
+    for row in full:
+        if digest_or_none(row, seal.format) != expected.get(row["id"]):
+            raise NotVerified(f"row {row['id']} is not what seal {seal.number} sealed: verify the log first")
+    if not full:
+        return 0
+    now, actor, key = moment(utcnow()), access.actor_label(), seal_keys()[0]
+    erasures = [
+        Erasure(seal.format, "", "", "", row["id"], personal_digest(row, seal.format), reason, actor, now).signed_by(key)
+        for row in full
+    ]
+    ids = [row["id"] for row in full]
+    blank = {name: blank_value(name) for name in (*FORMATS[seal.format].personal, "personal_salt")}
+    with transaction.atomic(using=alias):
+        AuditErasure.objects.using(alias).bulk_create([AuditErasure(**asdict(erasure)) for erasure in erasures])
+        AuditEntry.objects.using(alias).filter(id__in=ids).update(**blank)
+        access.record("erased", {"seal": seal.number, "rows": ids, "reason": reason}, urgent=True)
+    return len(ids)

@@ -1,0 +1,1 @@
+"""What is read of the log: selected, paged, exported."""

@@ -1,0 +1,59 @@
+"""Which rows a bulk write was for, as JSON: the conditions of its query, without secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models.expressions import Col
+from django.db.models.sql import Query
+from django.db.models.sql.where import WhereNode
+
+from audit.tracking.changes import Plan, as_json
+from audit.tracking.entries import Row, row
+from events.redaction import REDACTED, is_secret, redacted
+
+# Values of an `IN` that are kept.
+MOST_VALUES = 20
+
+
+def criterion_of(plan: Plan, query: Query) -> dict[str, Any]:
+    """The conditions of the query: `{"and": [{"field": "status", "lookup": "exact", "value": "new"}]}`; empty for all rows."""
+    return _node(plan, query.where) if query.where else {}
+
+
+def summary(plan: Plan, criterion: dict[str, Any]) -> Callable[[list[Row]], Row]:
+    """What makes one entry of too many of one type."""
+
+    def summarised(rows: list[Row]) -> Row:
+        first = rows[0]
+        data = {"count": len(rows), "criterion": criterion}
+        return row(plan, first.action, None, "", None, data)._replace(
+            event_type=first.event_type, resource_type=first.resource_type
+        )
+
+    return summarised
+
+
+def _node(plan: Plan, node: WhereNode) -> dict[str, Any]:
+    parts = [_node(plan, child) if isinstance(child, WhereNode) else _lookup(plan, child) for child in node.children]
+    found: dict[str, Any] = {node.connector.lower(): parts}
+    return {"not": found} if node.negated else found
+
+
+def _lookup(plan: Plan, lookup: Any) -> dict[str, Any]:
+    left = getattr(lookup, "lhs", None)
+    if not isinstance(left, Col):
+        return {"condition": type(lookup).__name__}
+    name = left.target.name
+    own = {f.name for f in plan.fields if f.attname not in plan.secrets}
+    is_open = name in own if left.target.model is plan.model else not is_secret(name)
+    return {"field": name, "lookup": lookup.lookup_name, "value": _value(lookup.rhs) if is_open else REDACTED}
+
+
+def _value(value: Any) -> Any:
+    if hasattr(value, "resolve_expression") or isinstance(value, Query):
+        return {"expression": type(value).__name__}
+    if isinstance(value, (list, tuple, set, frozenset)) and len(value) > MOST_VALUES:
+        return {"values": len(value)}
+    return redacted(as_json(value))

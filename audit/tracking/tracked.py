@@ -1,0 +1,157 @@
+"""Changes of models, recorded: `audit.track(Model)`, or `@audit.tracked()` above one's own.
+
+A tracked model gets one more base class (`Tracked`), whose methods record what Django's do, and managers whose querysets do so. Nothing of
+Django is replaced. Why so: docs/decisions/0015-changes-are-recorded-by-the-model.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, TypeVar
+
+from django.apps import apps
+from django.db import connections, models, router
+from django.db.models.options import Options, make_immutable_fields_list
+from django.db.models.signals import post_delete
+from django.utils.functional import cached_property
+
+from audit.tracking.changes import Declaration, Plan
+from audit.tracking.deletions import delete_recorded, record_deleted
+from audit.tracking.querysets import tracked_manager
+from audit.tracking.registry import plan_of, plans
+from audit.tracking.relations import follow
+from audit.tracking.saving import record_creation, record_update
+from audit.tracking.scopes import scope_of_reading, transaction_of
+from audit.tracking.snapshots import Snapshot, known_values, remember
+
+AnyModel = TypeVar("AnyModel", bound=models.Model)
+
+
+def track(
+    model: type[models.Model],
+    *,
+    exclude: Iterable[str] = (),
+    mask: Iterable[str] = (),
+    hash: Iterable[str] = (),
+    open: Iterable[str] = (),
+    label: Callable[[Any], str] = str,
+) -> None:
+    """Record every change of the model's objects in the audit log; of models that inherit from it and of its proxies too.
+
+    `exclude`: fields that are not recorded, so that a save which changes nothing else leaves no entry. `mask`: fields whose
+    changes are recorded without the values. `hash`: of whose values a keyed hash is kept. `open`: fields whose values are kept although
+    their names sound like secrets. `label`: the display text of an object; `str` unless given, and never at the cost of a query.
+
+    Call it in `AppConfig.ready()`, or use the decorator. Raises TypeError for what is no concrete model of its own, or is tracked.
+    """
+    if not isinstance(model, type) or not issubclass(model, models.Model) or model._meta.abstract or model._meta.auto_created:
+        raise TypeError(f"{model!r} can't be tracked: it must be a concrete model. Tracking one follows its many-to-many fields.")
+    if model._meta.proxy:
+        raise TypeError(f"{model.__name__} is a proxy: track {model._meta.concrete_model.__name__}.")  # type: ignore[union-attr]
+    if model in plans:
+        raise TypeError(f"{model.__name__} is tracked already.")
+    _track(model, Declaration(frozenset(exclude), frozenset(mask), frozenset(hash), frozenset(open), label))
+    if apps.models_ready:
+        complete()
+
+
+def tracked(**declared: Any) -> Callable[[type[AnyModel]], type[AnyModel]]:
+    """`track` as a decorator of a model, with the same parameters."""
+
+    def decorate(model: type[AnyModel]) -> type[AnyModel]:
+        track(model, **declared)
+        return model
+
+    return decorate
+
+
+def complete() -> None:
+    """Track what inherits from tracked models, and follow many-to-many fields: once all models are there. Again changes nothing."""
+    for model in apps.get_models(include_auto_created=False):
+        if model not in plans and issubclass(model, Tracked):
+            _track(model, plan_of(model).declaration)
+    for plan in set(plans.values()):
+        follow(plan)
+
+
+def _track(model: type[models.Model], declared: Declaration) -> None:
+    concrete = model._meta.concrete_model
+    assert concrete is not None
+    plans[model] = plans[concrete] if concrete in plans else Plan(concrete, declared)
+    if not issubclass(model, Tracked):
+        model.__bases__ = (Tracked, *model.__bases__)
+    model._meta.__class__ = TrackedOptions
+    model._meta._expire_cache()  # type: ignore[attr-defined]
+    post_delete.connect(_on_deleted, sender=model, dispatch_uid="audit.tracking")
+
+
+class TrackedOptions(Options):  # type: ignore[type-arg]
+    """The options of a tracked model: its managers are tracked ones, `_base_manager` too."""
+
+    @cached_property
+    def managers(self) -> Any:
+        """All managers, each with querysets that record."""
+        return make_immutable_fields_list("managers", map(tracked_manager, super().managers))
+
+    @cached_property
+    def base_manager(self) -> Any:
+        """What Django itself uses, to set references to NULL for example."""
+        return tracked_manager(super().base_manager)
+
+
+class Tracked(models.Model):
+    """The base class of tracked models. Abstract, so that migrations don't know of it."""
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any) -> Any:
+        new = super().from_db(db, field_names, values, **kwargs)
+        scope = scope_of_reading(new._state.db or "default")
+        new._state.snapshot = Snapshot(plan_of(cls).loaded(new.__dict__), scope)  # type: ignore[attr-defined]
+        return new
+
+    def refresh_from_db(self, using: str | None = None, fields: Any = None, from_queryset: Any = None) -> None:
+        names = None if fields is None else set(fields)
+        super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
+        known = {} if names is None else known_values(self, self._state.db or "default") or {}
+        scope = scope_of_reading(self._state.db or "default")
+        remember(self, plan_of(type(self)).saved(known, self.__dict__, names), scope)
+
+    def _do_update(  # type: ignore[override]  # as in Django 5.2
+        self, base_qs: Any, using: str, pk_val: Any, values: Any, update_fields: Any, forced_update: bool
+    ) -> bool:
+        def update() -> bool:
+            doing: Any = super(Tracked, self)._do_update
+            return bool(doing(base_qs, using, pk_val, values, update_fields, forced_update))
+
+        if base_qs.model is not self._meta.concrete_model:  # a parent's table: its columns are this object's
+            return update()
+        names = None if update_fields is None else frozenset(update_fields)
+        in_one = bool(values) and (forced_update or not self._meta.select_on_save)
+        return record_update(self, using, names, update, (lambda: base_qs.filter(pk=pk_val)) if in_one else None, values)
+
+    def _do_insert(self, manager: Any, using: str, fields: Any, returning_fields: Any, raw: bool) -> Any:
+        inserting = super()._do_insert  # type: ignore[misc]
+        if manager.model is not self._meta.concrete_model:
+            return inserting(manager, using, fields, returning_fields, raw)
+        connection = connections[using]
+        with transaction_of(connection):
+            results = inserting(manager, using, fields, returning_fields, raw)
+            if results:
+                for value, field in zip(results[0], returning_fields, strict=True):
+                    setattr(self, field.attname, value)
+            record_creation(self, connection)
+        return results
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        using = using or router.db_for_write(type(self), instance=self)
+        one = super().delete
+        return delete_recorded(plan_of(type(self)), using, None, lambda: one(using=using, keep_parents=keep_parents))
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+
+
+def _on_deleted(instance: models.Model, using: str, **kwargs: Any) -> None:
+    record_deleted(plan_of(type(instance)), instance, using)
