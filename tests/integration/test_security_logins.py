@@ -16,7 +16,7 @@ from audit.models import AuditEntry
 from events.models import JournalEntry
 from events.stats import stats
 from events.testing import wait_published
-from security import signals
+from security import sources
 from security.accounts import username_hash
 
 pytestmark = pytest.mark.django_db
@@ -156,7 +156,7 @@ async def test_async_sign_in_is_told() -> None:
 
 
 def test_connecting_again_tells_nothing_twice(client: Client, alice: User) -> None:
-    signals.connect()
+    sources.connect()
     attempt(client, "alice")
     assert AuditEntry.objects.count() == 1
 
