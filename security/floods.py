@@ -134,7 +134,8 @@ class Floods:
             window = self._window(source, now)
             begins = not window.folding
             folds = window.add(now, settings().FLOOD_AFTER)
-            folds_on_site = not word.only_many and self._window(site, now).add(now, settings().FLOOD_AFTER_SITE)
+            # What is folded already does not count: one noisy network must not hide what comes from others.
+            folds_on_site = not (folds or word.only_many) and self._window(site, now).add(now, settings().FLOOD_AFTER_SITE)
             if folds or folds_on_site:
                 summary = self._summary(source if folds else site, event)
                 summary.add(event, address)
