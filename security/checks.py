@@ -43,7 +43,11 @@ def check_monitor(**kwargs: Any) -> list[CheckMessage]:
 @register
 def check_middleware(**kwargs: Any) -> list[CheckMessage]:
     """security.W001: refusals, tokens and sessions are not seen, for want of the middleware."""
-    if any(issubclass(found, SecurityMiddleware) for found in map(import_string, django_settings.MIDDLEWARE) if isinstance(found, type)):
+    if any(
+        issubclass(found, SecurityMiddleware)
+        for found in map(import_string, django_settings.MIDDLEWARE)
+        if isinstance(found, type)
+    ):
         return []
     return [
         Warning(

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from events.client_ip import undeclared_proxy
 from security.memory import Kind, memory
+from security.sources.telling import remember_later
 
 
 def look(request: HttpRequest, response: Any) -> Callable[[], None] | None:
@@ -18,7 +19,7 @@ def look(request: HttpRequest, response: Any) -> Callable[[], None] | None:
     peer = undeclared_proxy(request.META.get("REMOTE_ADDR"), request.META.get("HTTP_X_FORWARDED_FOR"))
     if peer is None or memory.is_cached(Kind.PROXY, kind_of(peer), peer):
         return None
-    return partial(memory.add, Kind.PROXY, kind_of(peer), peer)  # type: ignore[return-value]
+    return partial(remember_later, partial(memory.add, Kind.PROXY, kind_of(peer), peer))
 
 
 def kind_of(address: str) -> str:

@@ -10,13 +10,13 @@ from typing import Any, Final
 from django.conf import settings as django_settings
 from django.http import HttpRequest
 
-from events.manager import event_router, unified_event_manager
+from events.manager import event_router
 from events.types import UnifiedEvent
 from security.adapter import LOGIN_SUCCESS
 from security.memory import Kind, keyed_hash, memory
 from security.networks import provider_of
 from security.sources.refusals import where
-from security.sources.telling import tell
+from security.sources.telling import remember_later, tell
 
 VERSION: Final = re.compile(r"[\d._]+")
 _handlers: list[str] = []
@@ -46,7 +46,7 @@ def _on_login(event: UnifiedEvent) -> None:
         or memory.is_cached(Kind.DEVICE, event.user_id, found)
     ):
         return
-    unified_event_manager.writer.later(partial(_remember, event, found))
+    remember_later(partial(_remember, event, found))
 
 
 def _remember(event: UnifiedEvent, found: str) -> None:
@@ -63,6 +63,6 @@ def look(request: HttpRequest, response: Any) -> Callable[[], None] | None:
     session = getattr(request, "session", None)
     if session is None or not session.accessed or session.modified or session.session_key is not None:
         return None
-    if django_settings.SESSION_COOKIE_NAME not in request.COOKIES:
+    if not request.COOKIES.get(django_settings.SESSION_COOKIE_NAME):
         return None
     return partial(tell, "session.expired", where(request), request=request)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.http import HttpRequest
 
 from events.conf import WriteMode, settings
@@ -63,6 +63,14 @@ def name_of(user: Any) -> dict[str, Any]:
 def printable(text: Any, limit: int = MAX_TEXT_LENGTH) -> str:
     """Text that may come from anybody, shortened, with nothing in it that a log, a terminal or a database stumbles over."""
     return "".join(c if c.isprintable() else "\ufffd" for c in str(text)[:limit])
+
+
+def remember_later(action: Callable[[], object]) -> None:
+    """Do it in the handlers' thread, for which nobody waits; at once in a transaction that a test keeps open, where it belongs to it."""
+    if connections[settings().DATABASE].in_atomic_block:
+        action()
+    else:
+        unified_event_manager.writer.later(action)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from events.context import current_context
 from security.memory import Kind, keyed_hash, memory, values_of
 from security.networks import network_of
-from security.sources.telling import account_id, context_of, tell
+from security.sources.telling import account_id, context_of, remember_later, tell
 
 MAX_HEADER_LENGTH: Final = 1_000
 UID: Final = "security.tokens"
@@ -69,7 +69,7 @@ def look(request: HttpRequest, response: Any) -> Callable[[], None] | None:
         network = network_of(current_context().ip_address)
     if network is None or memory.is_cached(Kind.TOKEN_NETWORK, token_hash(key), network):
         return None
-    return partial(_remember, request, key, network)
+    return partial(remember_later, partial(_remember, request, key, network))
 
 
 def _used_key(request: HttpRequest) -> str | None:

@@ -80,7 +80,10 @@ urlpatterns = [
     path("api/own/denied/", OwnHandler.as_view(error=exceptions.PermissionDenied)),
     path("api/own/unauthenticated/", OwnHandler.as_view(error=exceptions.NotAuthenticated)),
     path("api/own/throttled/", OwnHandler.as_view(error=exceptions.Throttled)),
-    path("reset/", auth.PasswordResetView.as_view(success_url="/fine/", email_template_name="registration/password_reset_email.html")),
+    path(
+        "reset/",
+        auth.PasswordResetView.as_view(success_url="/fine/", email_template_name="registration/password_reset_email.html"),
+    ),
     path("reset/<uidb64>/<token>/", auth.PasswordResetConfirmView.as_view(success_url="/fine/"), name="password_reset_confirm"),
     path("login/", auth.LoginView.as_view(), name="login"),
 ]
