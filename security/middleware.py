@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from events.handlers import call_isolated
-from security.sources import logins, proxies, refusals, sessions, tokens
+from security.sources import django_log, logins, proxies, refusals, sessions, tokens
 
 Tell = Callable[[], Any]
 SOURCES: Final = (refusals, logins, tokens, sessions, proxies)
@@ -27,6 +27,7 @@ class SecurityMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
+        django_log.connect()  # a server sets Django up anew, and with its logging goes what was attached to it
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
             markcoroutinefunction(self)

@@ -11,6 +11,7 @@ from channels.testing import HttpCommunicator, WebsocketCommunicator
 from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
+from django.utils.log import configure_logging
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -27,6 +28,12 @@ from tests.support.waiting import await_for
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.support.refusing")]
 
 ADDRESS = {"REMOTE_ADDR": "203.0.113.9"}
+
+
+@pytest.fixture(autouse=True)
+def attached() -> None:
+    """Other tests configure logging anew."""
+    django_log.connect()
 
 
 @pytest.fixture
@@ -145,6 +152,13 @@ def test_a_record_that_telling_logs_is_not_told_again(monkeypatch: pytest.Monkey
     with captured_events() as events:
         logging.getLogger("django.security.Once").warning("once")
     assert [event.data["kind"] for event in events] == ["Once"]
+
+
+def test_a_server_that_configures_logging_anew_still_tells(settings: Any) -> None:
+    configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
+    with captured_events() as events:
+        assert Client().get("/suspect/").status_code == 400
+    assert events.types == ["request.suspicious"]
 
 
 def test_the_handler_is_attached_once() -> None:
