@@ -110,7 +110,7 @@ class Writer:
             journal.insert(records)
             self._on_commit(partial(self._published_with_transaction, connection, lambda: None))
 
-    def later(self, action: Callable[[], None]) -> None:
+    def later(self, action: Callable[[], object]) -> None:
         """Do it in the thread of the handlers that wait for a commit, after them, in the context that is in force here. `stop` waits for
         it. What it raises is logged and counted as a handler's error. Where MAX_LATER wait already, it is done at once: who brings more
         than can be done is held up by it, and nothing is dropped."""

@@ -63,6 +63,17 @@ class SecuritySettings(AppSettings):
     REDIS_URL: str = Field("", description="The Redis to count in; unless said, that of the channel layer, if it has one.")
     REDIS_PREFIX: str = Field("security", description="What the keys there begin with.")
 
+    # Floods (security.floods)
+    FLOOD_AFTER: int = Field(
+        20,
+        ge=1,
+        description="Failures and refusals of one type from one network in a minute that are told one by one; more are counted.",
+    )
+    FLOOD_AFTER_SITE: int = Field(200, ge=1, description="The same on the whole site.")
+    FLOOD_SUMMARY_INTERVAL: float = Field(
+        10.0, gt=0, le=60, description="Seconds between the summaries of what is counted, while it lasts."
+    )
+
 
 def settings() -> SecuritySettings:
     """The settings of this app."""

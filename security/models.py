@@ -170,3 +170,32 @@ class Counter(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class Remembered(models.Model):
+    """What was seen before, so that what is new shows: values of a subject, such as an account's devices. Bounded (`security.memory`). No
+    secret: tokens and devices are keyed hashes."""
+
+    class Kind(models.TextChoices):
+        """DEVICE: of an account. TOKEN_NETWORK: from where a token is used. REVOKED_TOKEN: whose it was. PROXY: a peer that sends
+        `X-Forwarded-For` and is not declared."""
+
+        DEVICE = "device"
+        TOKEN_NETWORK = "token_network"  # noqa: S105 - the name of a kind
+        REVOKED_TOKEN = "revoked_token"  # noqa: S105
+        PROXY = "proxy"
+
+    id = models.BigAutoField(primary_key=True)
+    kind = models.CharField(max_length=16, choices=Kind)
+    subject = models.CharField(max_length=MAX_LABEL_LENGTH)
+    value = models.CharField(max_length=MAX_LABEL_LENGTH)
+    seen_at = models.DateTimeField("last seen")
+
+    class Meta:
+        default_permissions = ()
+        verbose_name = verbose_name_plural = "remembered"
+        constraints = [models.UniqueConstraint(fields=["kind", "subject", "value"], name="security_remembered_once")]
+        indexes = [models.Index(fields=["kind", "seen_at"], name="security_remembered_age")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.subject}: {self.value}"

@@ -23,7 +23,7 @@ from tests.support.flush import fixture_teardown
 from tests.support.paths import ROOT, locked
 from tests.support.server import Servers
 
-pytest_plugins = ["events.testing"]
+pytest_plugins = ["events.testing", "security.testing"]
 
 STATIC_ROOT = Path(settings.STATIC_ROOT)
 EMPTY_DIRECTORY = pytest.StashKey[str]()

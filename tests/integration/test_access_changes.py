@@ -114,7 +114,7 @@ async def test_what_the_hubs_tell_each_other_is_shown_to_nobody(servers: tuple[S
     first, _ = servers
     first.other.run(PREAMBLE + "user('bob').save()")
     with first.client("admin") as admin:
-        shown = [event["type"] for event in admin.get("/api/events/?types=stream.*").json()["results"]]
+        shown = [event["type"] for event in admin.get("/api/events/?types=stream.access_changed").json()["results"]]
     assert shown == []
     replayed = first.manage("replay_events", "--to", "browsers", "--types", "stream.*", "--dry-run")
     assert "access_changed" not in replayed.stdout

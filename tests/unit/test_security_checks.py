@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 
-from security.checks import check_counters, check_monitor, check_settings
+from security.checks import check_counters, check_middleware, check_monitor, check_proxies, check_settings
+from security.memory import Kind, memory
 from security.monitor import monitor
 
 
@@ -48,3 +50,21 @@ def test_each_wrong_setting_is_named(settings: Any) -> None:
 def test_counters_that_are_to_be_in_a_redis_need_one(settings: Any, configured: dict[str, str], ids: list[str]) -> None:
     settings.SECURITY = configured
     assert [error.id for error in check_counters()] == ids
+
+
+def test_a_missing_middleware_is_a_warning(settings: Any) -> None:
+    assert check_middleware() == []
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if not name.startswith("security.")]
+    assert [found.id for found in check_middleware()] == ["security.W001"]
+
+
+@pytest.mark.django_db
+def test_a_proxy_that_is_not_declared_is_a_warning_until_it_is(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    memory.add(Kind.PROXY, "inside", "10.1.2.3")
+    assert check_proxies() == [], "the database is asked only where it was said to"
+    call_command("check", databases=["default"])
+    written = capsys.readouterr().err
+    assert "security.W002" in written
+    assert "10.1.2.3" in written
+    settings.EVENTS = {"TRUSTED_PROXIES": ["10.0.0.0/8"]}
+    assert check_proxies(databases=["default"]) == []
