@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 
 from asgiref.sync import AsyncToSync, sync_to_async
@@ -24,6 +26,18 @@ from events.types import EventCategory, UnifiedEvent
 logger = logging.getLogger("events.writer")
 
 DRAIN_TIMEOUT = 10.0
+_usual_mode: ContextVar[WriteMode | None] = ContextVar("events_usual_mode", default=None)
+
+
+@contextmanager
+def usual_mode(mode: WriteMode) -> Iterator[None]:
+    """How events that are emitted in the block are written, unless `EVENTS["WRITE_MODES"]` says otherwise of their category: those of
+    security that tell of a change, not of an attempt, are to vanish with it."""
+    token = _usual_mode.set(mode)
+    try:
+        yield
+    finally:
+        _usual_mode.reset(token)
 
 
 class Writer:
@@ -185,7 +199,7 @@ def _split(records: Sequence[Record]) -> tuple[list[Record], Sequence[Record]]:
 
 def _mode_of(records: Sequence[Record]) -> WriteMode:
     category = records[0].category
-    usual = WriteMode.INDEPENDENT if category == EventCategory.SECURITY else WriteMode.WITH_CHANGE
+    usual = _usual_mode.get() or (WriteMode.INDEPENDENT if category == EventCategory.SECURITY else WriteMode.WITH_CHANGE)
     return settings().WRITE_MODES.get(category, usual)
 
 

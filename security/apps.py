@@ -8,8 +8,11 @@ class SecurityConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from events import background
         from security import checks, signals  # noqa: F401  registers the system checks
+        from security.deliveries import courier
         from security.monitor import monitor
 
         signals.connect()
         monitor.start()
+        background.add_service(courier)

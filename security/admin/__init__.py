@@ -1,0 +1,9 @@
+"""Incidents, cool-offs and what is counted, in Django's admin, and the dashboard of security."""
+
+from __future__ import annotations
+
+from security.admin.cooloffs import CoolOffAdmin
+from security.admin.incidents import IncidentAdmin
+from security.admin.windows import FailureWindowAdmin
+
+__all__ = ["CoolOffAdmin", "FailureWindowAdmin", "IncidentAdmin"]
