@@ -35,7 +35,7 @@ def alert(incident: Incident) -> bool:
             category=EventCategory.SECURITY,
             priority=EventPriority.CRITICAL if incident.severity == Severity.CRITICAL else EventPriority.HIGH,
             user_id=incident.account or None,
-            correlation_id=incident.correlation_id,
+            correlation_id=incident.correlation_id or None,
             metadata={"actor": MONITOR.to_dict()} | ({"ip_address": incident.address} if incident.address else {}),
         )
         if not stored:
