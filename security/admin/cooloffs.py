@@ -8,6 +8,8 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 
 from events.readonly import ReadOnlyAdmin, one_line_time
@@ -20,12 +22,15 @@ from security.models import CoolOff
 class CoolOffAdmin(ReadOnlyAdmin):
     """The cool-offs, with those that are over. Releasing takes the permission `security.delete_cooloff`."""
 
-    list_display = ("subject", "state_badge", "since_time", "until_time", "times")
+    list_display = ("about", "state_badge", "since_time", "until_time", "times")
     search_fields = ("subject__exact", "address__exact", "account__exact")
     search_help_text = "The whole of a subject, an address or an account's id"
     sortable_by = ()
     actions = ("release",)  # type: ignore[assignment]
     fieldsets = ((None, {"fields": ("subject", "address", "account", "since", "until", "times")}),)
+
+    class Media:
+        css = {"all": ["security/security.css"]}
 
     def has_release_permission(self, request: HttpRequest) -> bool:
         """Whether the user may end cool-offs."""
@@ -43,6 +48,10 @@ class CoolOffAdmin(ReadOnlyAdmin):
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         found: dict[str, Any] = super().get_actions(request)
         return found if self.has_release_permission(request) else {}
+
+    @display(description="Subject")
+    def about(self, cool_off: CoolOff) -> SafeString:
+        return format_html('<span class="security-subject">{}</span>', cool_off.subject)
 
     @display(description="State", label={"in force": "warning", "over": "default"})
     def state_badge(self, cool_off: CoolOff) -> str:
