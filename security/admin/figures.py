@@ -17,9 +17,9 @@ from django.db.models.functions import Cast, Left
 HOUR: Final = timedelta(hours=1)
 HOURS: Final = 24
 # What is read at most: of the log for the chart, of failed logins for the most frequent.
-MAX_ENTRIES: Final = 100_000
+MAX_ENTRIES: Final = 50_000
 MAX_FAILURES: Final = 2_000
-MAX_SUMMARIES: Final = 500
+MAX_SUMMARIES: Final = 1_000
 TOP: Final = 8
 SINGLE, SUMMARY = "login_failure", "login_failures"
 BAR: Final = "%Y-%m-%d %H"
@@ -50,7 +50,7 @@ class Frequent(NamedTuple):
 class Figures(NamedTuple):
     """Failed logins by the hour, and the most frequent addresses and accounts among the latest of them.
 
-    `since` is set where not all of the day was read: the chart begins there. `is_part`: the most frequent are of the latest failures only.
+    `since` is set where not all of the day was read: before it the chart does not count all. `is_part`: the most frequent are of the latest failures only.
     """
 
     labels: list[str]
@@ -82,30 +82,36 @@ def figures(until: datetime) -> Figures | None:
     since = entries.order_by("-timestamp").values_list("timestamp", flat=True)[MAX_ENTRIES : MAX_ENTRIES + 1].first()
     read = entries.filter(timestamp__gt=since) if since else entries
     read = read.filter(source_category="security").order_by()
-    # What was folded in a flood: each of these entries tells of many.
-    folded = read.filter(action=SUMMARY).order_by("-timestamp").values_list("timestamp", "data")[:MAX_SUMMARIES]
-    summaries = [(moment, data) for moment, data in folded if isinstance(data, dict)]
+    hours, folds = _by_hour(read)
+    summaries = _summaries(read) if folds else []
+    for moment, data in summaries:
+        hours[moment.strftime(BAR)] += _number(data.get("count"))
     latest = read.filter(action=SINGLE).order_by("-timestamp").values_list("ip_address", "user_id", KT("data__username_hash"))
     failures = list(latest[:MAX_FAILURES])
-    hours = _by_hour(read, summaries)
     addresses, accounts = map(_top, _most_frequent(failures, summaries))
     return Figures(
         labels=[start.strftime("%H:00") for start in starts],
         numbers=[hours[start.strftime(BAR)] for start in starts],
         addresses=[_frequent(address, address, number, addresses) for address, number in addresses],
         accounts=_named(accounts),
-        since=since,
+        since=summaries[-1][0] if len(summaries) == MAX_SUMMARIES else since,
         is_part=len(failures) == MAX_FAILURES or len(summaries) == MAX_SUMMARIES,
     )
 
 
-def _by_hour(read: QuerySet[Any], summaries: list[tuple[datetime, Any]]) -> Counter[str]:
+def _by_hour(read: QuerySet[Any]) -> tuple[Counter[str], bool]:
+    """Those that were told one by one, and whether there are summaries beside them."""
     # As text, because SQLite would call Python for each row to truncate a moment.
     bar = Left(Cast("timestamp", CharField()), BAR_LENGTH)
-    hours: Counter[str] = Counter(dict(read.filter(action=SINGLE).values_list(bar).annotate(Count("pk"))))
-    for moment, data in summaries:
-        hours[moment.strftime(BAR)] += _number(data.get("count"))
-    return hours
+    rows = list(read.filter(action__in=[SINGLE, SUMMARY]).values_list(bar, "action").annotate(Count("pk")))
+    hours = Counter({name: number for name, action, number in rows if action == SINGLE})
+    return hours, any(action == SUMMARY for _, action, _ in rows)
+
+
+def _summaries(read: QuerySet[Any]) -> list[tuple[datetime, dict[str, Any]]]:
+    """What was folded in floods, the latest first: each of these entries tells of many."""
+    folded = read.filter(action=SUMMARY).order_by("-timestamp").values_list("timestamp", "data")[:MAX_SUMMARIES]
+    return [(moment, data if isinstance(data, dict) else {}) for moment, data in folded]
 
 
 def _most_frequent(failures: list[Any], summaries: list[tuple[datetime, Any]]) -> tuple[Counter[str], Counter[str]]:
