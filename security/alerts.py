@@ -16,14 +16,20 @@ from security.conf import settings
 from security.models import Delivery, Incident, Severity
 
 MONITOR: Final = Actor("system", None, "security monitor")
+PRIORITIES: Final = {
+    Severity.CRITICAL: EventPriority.CRITICAL,
+    Severity.HIGH: EventPriority.HIGH,
+    Severity.MEDIUM: EventPriority.HIGH,
+    Severity.LOW: EventPriority.NORMAL,
+}
 
 
 def alert(incident: Incident) -> bool:
     """Raise `suspicious.<kind>` for an incident that was opened or got worse, and put its mails and webhooks on their way: all with the
     transaction that is open, or none of it.
 
-    The rules make of the event one audit entry and one realtime event for the administrators; only a critical incident's is flagged
-    for a browser notification. True if it is stored, or will be with the transaction. Raises DatabaseError, InvalidEvent as
+    The rules make of the event one audit entry and, unless the incident is a LOW one, one realtime event for the administrators; only a
+    CRITICAL one's is flagged for a browser notification. True if it is stored, or will be with the transaction. Raises DatabaseError, InvalidEvent as
     `events.emit`.
     """
     alias = events_settings().DATABASE
@@ -33,7 +39,7 @@ def alert(incident: Incident) -> bool:
             f"suspicious.{incident.kind}",
             _told(incident),
             category=EventCategory.SECURITY,
-            priority=EventPriority.CRITICAL if incident.severity == Severity.CRITICAL else EventPriority.HIGH,
+            priority=PRIORITIES[Severity(incident.severity)],
             user_id=incident.account or None,
             correlation_id=incident.correlation_id or None,
             metadata={"actor": MONITOR.to_dict()} | ({"ip_address": incident.address} if incident.address else {}),

@@ -51,7 +51,7 @@ class CoolOffAdmin(ReadOnlyAdmin):
 
     @display(description="Subject")
     def about(self, cool_off: CoolOff) -> SafeString:
-        return format_html('<span class="security-subject">{}</span>', cool_off.subject)
+        return format_html('<span class="security-subject" title="{}">{}</span>', cool_off.subject, cool_off.subject)
 
     @display(description="State", label={"in force": "warning", "over": "default"})
     def state_badge(self, cool_off: CoolOff) -> str:

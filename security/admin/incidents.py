@@ -79,7 +79,7 @@ class IncidentAdmin(DashboardPage, IncidentPages, ReadOnlyAdmin):
 
     @display(description="Subject")
     def about(self, incident: Incident) -> SafeString:
-        return format_html('<span class="security-subject">{}</span>', incident.subject)
+        return format_html('<span class="security-subject" title="{}">{}</span>', incident.subject, incident.subject)
 
     @display(description="Opened")
     def opened(self, incident: Incident) -> SafeString:

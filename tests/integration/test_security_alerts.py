@@ -34,7 +34,7 @@ def told(event_type: str = "suspicious.brute_force") -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("severity", "priority", "notifies"),
-    [("low", "high", None), ("medium", "high", None), ("high", "high", None), ("critical", "critical", True)],
+    [("medium", "high", None), ("high", "high", None), ("critical", "critical", True)],
 )
 def test_an_alert_is_one_event_one_entry_and_one_realtime_event(severity: str, priority: str, notifies: bool | None) -> None:
     one = incident(severity=severity, account="7", correlation_id="c-1")
@@ -46,6 +46,12 @@ def test_an_alert_is_one_event_one_entry_and_one_realtime_event(severity: str, p
     assert JournalEntry.objects.get(category="realtime").audience == "staff:security"
     entry = AuditEntry.objects.get(event_type="suspicious.brute_force")
     assert (entry.actor_label, entry.ip_address, entry.priority) == ("security monitor", "203.0.113.9", priority)
+
+
+def test_a_low_incident_interrupts_nobody() -> None:
+    assert alert(incident(severity="low"))
+    assert set(told()) == {"security", "audit"}
+    assert told()["security"].priority == "normal"
 
 
 def test_an_alert_says_what_the_detector_counted_and_which_incident_it_is() -> None:
