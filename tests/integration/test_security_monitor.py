@@ -19,10 +19,10 @@ from events.models import JournalEntry
 from events.stats import stats
 from events.testing import wait_published
 from events.types import utcnow
-from security import counters
+
 from security.adapter import emit_login_event
-from security.counters import Key, count_failure, forget_before
-from security.models import FailureWindow, KeyKind
+
+from security.models import Counter, Incident
 from security.monitor import monitor
 from tests.support.databases import base_environment
 from tests.support.paths import ROOT
@@ -39,6 +39,7 @@ def fail(number: int = 1, **data: Any) -> None:
 
 def alerts() -> list[dict[str, Any]]:
     """What the alerts tell, in order."""
+    wait_published()
     found = JournalEntry.objects.filter(event_type="suspicious.brute_force", category="security").order_by("id")
     return [row.event.data for row in found]
 
