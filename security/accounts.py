@@ -15,7 +15,7 @@ MAX_USERNAME_LENGTH = 1_000
 
 def find_account(username: Any) -> Any | None:
     """The user whose username it is, as signing in would find it; None if it is nobody's."""
-    if not isinstance(username, str) or len(username) > MAX_USERNAME_LENGTH or not is_storable(username):
+    if not isinstance(username, str) or len(username) > MAX_USERNAME_LENGTH or not _is_storable(username):
         return None
     try:
         return get_user_model()._default_manager.get_by_natural_key(username)
@@ -29,7 +29,7 @@ def username_hash(username: Any) -> str:
     return hmac.new(b"security.username" + django_settings.SECRET_KEY.encode(), text, hashlib.sha256).hexdigest()[:32]
 
 
-def is_storable(text: str) -> bool:
+def _is_storable(text: str) -> bool:
     """Whether a database takes the text as a value to look for."""
     try:
         text.encode()

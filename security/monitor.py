@@ -14,7 +14,7 @@ from events.conf import settings as events_settings
 from events.handlers import call_isolated
 from events.manager import event_router, unified_event_manager
 from events.types import MAX_LABEL_LENGTH, EventCategory, UnifiedEvent
-from security.accounts import find_account, is_storable, username_hash
+from security.accounts import find_account, username_hash
 from security.adapter import LOGIN_SUCCESS
 from security.counters import counters
 from security.detection import Hit, Observation
@@ -118,7 +118,7 @@ def observation_of(event: UnifiedEvent) -> Observation:
 def _account(event: UnifiedEvent) -> tuple[str | None, str | None]:
     """The account's id, or the hash of a username that is no account's."""
     user_id, username = event.user_id or event.data.get("user_id"), event.data.get("username")
-    if isinstance(user_id, (str, int)) and not isinstance(user_id, bool) and is_storable(str(user_id)) and user_id != "":
+    if isinstance(user_id, (str, int)) and not isinstance(user_id, bool) and user_id != "":
         return str(user_id)[:MAX_LABEL_LENGTH], None
     if event.event_type not in LOGIN_FAILURES and event.event_type != LOGIN_SUCCESS:
         return None, None
@@ -126,7 +126,7 @@ def _account(event: UnifiedEvent) -> tuple[str | None, str | None]:
         account = find_account(username)
         return (str(account.pk), None) if account is not None else (None, username_hash(username))
     known = event.data.get("username_hash")
-    return None, known[:MAX_LABEL_LENGTH] if isinstance(known, str) and is_storable(known) and known else None
+    return None, known[:MAX_LABEL_LENGTH] if isinstance(known, str) and known else None
 
 
 def _actor(event: UnifiedEvent) -> str | None:
@@ -151,5 +151,5 @@ def _number(value: Any) -> int:
 def _tops(value: Any) -> Iterator[tuple[str, int]]:
     """The pairs of a member and its count that a summary names; nothing else that may stand there."""
     for pair in value[:MAX_PARTS] if isinstance(value, list) else ():
-        if isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str) and is_storable(pair[0]):
+        if isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str):
             yield pair[0][:MAX_LABEL_LENGTH], _number(pair[1])

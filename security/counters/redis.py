@@ -107,6 +107,10 @@ class RedisCounters:
         if keys:
             self._ask(lambda: self._client.delete(*self._keys(keys)), lambda: None)
 
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
     def _keys(self, keys: Any) -> list[str]:
         return [self._prefix + key for key in keys]
 
