@@ -18,7 +18,8 @@ from events.types import EventCategory, utcnow
 from security.alerts import alert
 from security.conf import settings
 from security.detection import Detection, Observation
-from security.models import Evidence, Incident, Remark, Severity
+from security.evidence import add_evidence, add_what_led_to_it
+from security.models import Incident, Remark, Severity
 
 logger = logging.getLogger("security.incidents")
 
@@ -28,8 +29,6 @@ incident_escalated = Signal()
 
 RESOURCE: Final = "security.incident"
 MONITOR_NAME: Final = "security monitor"
-# Of the events of an incident so many are kept from its beginning, and as many of the latest.
-KEPT: Final = 20
 CLOSED_AT_ONCE: Final = 100
 ORDER: Final = [Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL]
 
@@ -96,23 +95,9 @@ def _update(incident: Incident, detection: Detection, seen: Observation, is_new:
     incident.events += max(seen.number, attempts)
     incident.last_event_at = max(incident.last_event_at, min(seen.at, utcnow()))
     incident.save(update_fields=["severity", "summary", "numbers", "address", "account", "events", "last_event_at"])
-    _add_evidence(incident, seen)
-
-
-def _add_evidence(incident: Incident, seen: Observation) -> None:
-    """Keep the event: the first and the latest stay."""
-    kept = Evidence.objects.using(events_settings().DATABASE).filter(incident=incident)
-    event = Evidence(
-        incident=incident,
-        event_id=seen.event_id,
-        event_type=seen.event_type,
-        correlation_id=seen.correlation_id,
-        at=seen.at,
-    )
-    Evidence.objects.using(events_settings().DATABASE).bulk_create([event], ignore_conflicts=True)
-    if incident.events > 2 * KEPT:
-        ids = kept.order_by("id").values("id"), kept.order_by("-id").values("id")
-        kept.exclude(id__in=ids[0][:KEPT]).exclude(id__in=ids[1][:KEPT]).delete()
+    if is_new:
+        add_what_led_to_it(incident, detection, seen)
+    add_evidence(incident, seen)
 
 
 def _send_later(signal: Signal, incident: Incident) -> None:

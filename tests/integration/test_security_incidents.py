@@ -10,13 +10,15 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
 
+import events
 from audit.models import AuditEntry
 from events.models import JournalEntry
 from events.testing import wait_published
 from events.types import utcnow
 from security import incidents
 from security.detection import Detection, Observation
-from security.incidents import KEPT, acknowledge, close, close_quiet, incident_escalated, incident_opened, note, report
+from security.evidence import KEPT
+from security.incidents import acknowledge, close, close_quiet, incident_escalated, incident_opened, note, report
 from security.keeper import Keeper
 from security.models import Evidence, Incident, Remark, Severity
 from tests.support.databases import base_environment
@@ -130,6 +132,16 @@ def test_the_first_and_the_latest_events_are_the_evidence() -> None:
     kept = [int(one.event_id[2:]) for one in Evidence.objects.all()]
     assert kept == [*range(KEPT), *range(2 * KEPT, 3 * KEPT)]
     assert Incident.objects.get().events == 3 * KEPT
+
+
+def test_the_events_that_led_to_it_are_evidence_too() -> None:
+    for n in range(5):
+        events.emit("auth.login_failure", {"ip": f"198.51.100.{n}"}, category="security", user_id=str(n))
+        events.emit("auth.login_failure", {"ip": "203.0.113.9"}, category="security", user_id="7", correlation_id=f"c-{n}")
+    wait_published()
+    incident = Incident.objects.get()
+    assert incident.events == 5
+    assert [one.correlation_id for one in incident.evidence.all()] == [f"c-{n}" for n in range(5)]
 
 
 def test_moments_of_events_are_told_late_and_too_early() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from events.types import create_security_event
 from security.accounts import username_hash
-from security.monitor import observation_of
+from security.observations import observation_of
 
 
 @pytest.mark.parametrize(
