@@ -32,7 +32,7 @@ class Statistics:
             self._lost = Counter(dict.fromkeys(map(str, EventCategory), 0))
             self._connections = 0
             self._counts = Counter(
-                invalid=0, handler_errors=0, write_errors=0, doorbell_errors=0, hub_errors=0, delivery_errors=0, dropped=0
+                invalid=0, handler_errors=0, write_errors=0, doorbell_errors=0, hub_errors=0, delivery_errors=0, counter_errors=0, dropped=0
             )
 
     def emitted(self, event: UnifiedEvent, derived: int) -> None:

@@ -18,6 +18,7 @@ from events import journal
 from events.background import Background, Job
 from events.conf import WriteMode, settings
 from events.exceptions import EmitterFailed
+from events.handlers import call_isolated
 from events.journal import Record, record_of
 from events.publisher import Publisher, Ticket
 from events.stats import stats
@@ -26,6 +27,7 @@ from events.types import EventCategory, UnifiedEvent
 logger = logging.getLogger("events.writer")
 
 DRAIN_TIMEOUT = 10.0
+MAX_LATER = 1_000
 _usual_mode: ContextVar[WriteMode | None] = ContextVar("events_usual_mode", default=None)
 
 
@@ -107,6 +109,16 @@ class Writer:
         with transaction.atomic(using=connection.alias):
             journal.insert(records)
             self._on_commit(partial(self._published_with_transaction, connection, lambda: None))
+
+    def later(self, action: Callable[[], None]) -> None:
+        """Do it in the thread of the handlers that wait for a commit, after them, in the context that is in force here. `stop` waits for
+        it. What it raises is logged and counted as a handler's error. Where MAX_LATER wait already, it is done at once: who brings more
+        than can be done is held up by it, and nothing is dropped."""
+        job = self._background.prepare(partial(call_isolated, action))
+        if self._background.waiting < MAX_LATER:
+            self._background.run(job)
+        else:
+            job.context.run(job.action)
 
     def stop(self) -> None:
         """Write what was handed in, let the handlers that wait for it finish, and end the threads."""

@@ -11,8 +11,10 @@ class SecurityConfig(AppConfig):
         from events import background
         from security import checks, signals  # noqa: F401  registers the system checks
         from security.deliveries import courier
+        from security.keeper import keeper
         from security.monitor import monitor
 
         signals.connect()
         monitor.start()
         background.add_service(courier)
+        background.add_service(keeper)

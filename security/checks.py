@@ -7,7 +7,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, register
 
 from events.checks import settings_errors
-from security.conf import SecuritySettings
+from security.conf import SecuritySettings, redis_url, settings
 from security.monitor import monitor
 
 
@@ -15,6 +15,20 @@ from security.monitor import monitor
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """security.E001: unknown keys and bad values of `SECURITY`."""
     return settings_errors(SecuritySettings, "security.E001")
+
+
+@register
+def check_counters(**kwargs: Any) -> list[CheckMessage]:
+    """security.E003: counters are to be in Redis, and there is none."""
+    if settings_errors(SecuritySettings, "security.E001") or settings().COUNTERS != "redis" or redis_url():
+        return []
+    return [
+        Error(
+            'SECURITY["COUNTERS"] is "redis", and no Redis is known.',
+            hint='Set SECURITY["REDIS_URL"], or use a channel layer that is a Redis.',
+            id="security.E003",
+        )
+    ]
 
 
 @register

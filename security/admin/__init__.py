@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from security.admin.cooloffs import CoolOffAdmin
 from security.admin.incidents import IncidentAdmin
-from security.admin.windows import FailureWindowAdmin
 
-__all__ = ["CoolOffAdmin", "FailureWindowAdmin", "IncidentAdmin"]
+__all__ = ["CoolOffAdmin", "IncidentAdmin"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from security.checks import check_monitor, check_settings
+import pytest
+
+from security.checks import check_counters, check_monitor, check_settings
 from security.monitor import monitor
 
 
@@ -32,3 +34,17 @@ def test_each_wrong_setting_is_named(settings: Any) -> None:
         "BRUTE_FORCE_THRESHOLD",
         "BRUTE_FORCE_WINDOWS",
     ]
+
+
+@pytest.mark.parametrize(
+    ("configured", "ids"),
+    [
+        ({}, []),
+        ({"COUNTERS": "redis"}, ["security.E003"]),
+        ({"COUNTERS": "redis", "REDIS_URL": "redis://localhost"}, []),
+        ({"COUNTERS": "elsewhere"}, []),  # which is E001's
+    ],
+)
+def test_counters_that_are_to_be_in_a_redis_need_one(settings: Any, configured: dict[str, str], ids: list[str]) -> None:
+    settings.SECURITY = configured
+    assert [error.id for error in check_counters()] == ids
