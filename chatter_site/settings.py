@@ -149,6 +149,7 @@ UNFOLD = {
     "SITE_URL": "/",
     "SITE_ICON": lambda request: static("favicon.svg"),
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("favicon.svg")}],
+    "SIDEBAR": {"show_all_applications": True, "navigation": "chatter_site.navigation.navigation"},
     # The accent of static/site.css in eleven shades.
     "COLORS": {
         "primary": {

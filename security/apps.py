@@ -13,6 +13,7 @@ class SecurityConfig(AppConfig):
             checks,  # noqa: F401  registers the system checks
             sources,
         )
+        from security.deliveries import courier
         from security.floods import floods
         from security.keeper import keeper
         from security.monitor import monitor
@@ -20,4 +21,5 @@ class SecurityConfig(AppConfig):
         sources.connect()
         background.add_service(floods)
         monitor.start()
+        background.add_service(courier)
         background.add_service(keeper)
