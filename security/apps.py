@@ -8,8 +8,9 @@ class SecurityConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from security import checks, signals  # noqa: F401  registers the system checks
+        from security import checks, enforcement, signals  # noqa: F401  registers the system checks
         from security.monitor import monitor
 
         signals.connect()
         monitor.start()
+        enforcement.connect()

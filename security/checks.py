@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, register
 
 from events.checks import settings_errors
-from security.conf import SecuritySettings
+from security.conf import SecuritySettings, settings
 from security.monitor import monitor
+
+GUARD: Final = "security.backends.GuardBackend"
 
 
 @register
@@ -28,5 +31,21 @@ def check_monitor(**kwargs: Any) -> list[CheckMessage]:
             hint="security.apps.SecurityConfig starts it in ready(): name no other AppConfig in INSTALLED_APPS, or have it call "
             "ready() of its parent.",
             id="security.E002",
+        )
+    ]
+
+
+@register
+def check_guard(**kwargs: Any) -> list[CheckMessage]:
+    """security.E010: attempts to sign in are to be refused, and the backend that does it is not the first."""
+    backends = list(django_settings.AUTHENTICATION_BACKENDS)
+    if check_settings() or not settings().ENFORCE or backends[:1] == [GUARD]:
+        return []
+    return [
+        Error(
+            f"SECURITY['ENFORCE'] is on, and {GUARD} is {'not the first' if GUARD in backends else 'not one'} of "
+            "AUTHENTICATION_BACKENDS: passwords are checked before an attempt is counted.",
+            hint=f"Put {GUARD!r} at the beginning of AUTHENTICATION_BACKENDS.",
+            id="security.E010",
         )
     ]

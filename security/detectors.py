@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from security.adapter import BRUTE_FORCE
 from security.conf import settings
-from security.counters import Key, count_failure, release
+from security.counters.failures import Key, count_failure, release
 from security.models import FailureWindow, KeyKind
 
 

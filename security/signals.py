@@ -15,6 +15,7 @@ from events.manager import emit
 from events.types import EventCategory
 from security.accounts import find_account, username_hash
 from security.adapter import LOGOUT, login_parts
+from security.enforcement import was_refused
 
 
 def connect() -> None:
@@ -39,6 +40,8 @@ def _on_logged_out(request: HttpRequest | None, user: Any, **kwargs: Any) -> Non
 
 def _on_login_failed(credentials: Mapping[str, Any], request: HttpRequest | None = None, **kwargs: Any) -> None:
     username = credentials.get(get_user_model().USERNAME_FIELD, credentials.get("username"))
+    if was_refused(username):  # told as what it is, and no password was looked at
+        return
     account = find_account(username)
     with _context_of(request):
         if account is not None:

@@ -19,9 +19,9 @@ from events.models import JournalEntry
 from events.stats import stats
 from events.testing import wait_published
 from events.types import utcnow
-from security import counters
 from security.adapter import emit_login_event
-from security.counters import Key, count_failure, forget_before
+from security.counters import failures
+from security.counters.failures import Key, count_failure, forget_before
 from security.models import FailureWindow, KeyKind
 from security.monitor import monitor
 from tests.support.databases import base_environment
@@ -252,7 +252,7 @@ def test_an_alert_that_cannot_be_stored_is_raised_by_the_next_failure() -> None:
 
 
 def test_windows_without_a_recent_failure_are_deleted_as_new_ones_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counters, "CLEANED_AT_ONCE", 10)
+    monkeypatch.setattr(failures, "CLEANED_AT_ONCE", 10)
     old = utcnow() - 2 * WINDOW
     FailureWindow.objects.bulk_create(
         FailureWindow(kind="address", key=f"198.51.100.{n}", recent=[old.timestamp()], last_failure=old, counted_at=old)
