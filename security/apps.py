@@ -8,9 +8,12 @@ class SecurityConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from events import background
         from security import checks, enforcement, signals  # noqa: F401  registers the system checks
+        from security.keeper import keeper
         from security.monitor import monitor
 
         signals.connect()
         monitor.start()
+        background.add_service(keeper)
         enforcement.connect()

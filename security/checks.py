@@ -8,7 +8,7 @@ from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, register
 
 from events.checks import settings_errors
-from security.conf import SecuritySettings, settings
+from security.conf import SecuritySettings, redis_url, settings
 from security.monitor import monitor
 
 GUARD: Final = "security.backends.GuardBackend"
@@ -18,6 +18,20 @@ GUARD: Final = "security.backends.GuardBackend"
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """security.E001: unknown keys and bad values of `SECURITY`."""
     return settings_errors(SecuritySettings, "security.E001")
+
+
+@register
+def check_counters(**kwargs: Any) -> list[CheckMessage]:
+    """security.E003: counters are to be in Redis, and there is none."""
+    if settings_errors(SecuritySettings, "security.E001") or settings().COUNTERS != "redis" or redis_url():
+        return []
+    return [
+        Error(
+            'SECURITY["COUNTERS"] is "redis", and no Redis is known.',
+            hint='Set SECURITY["REDIS_URL"], or use a channel layer that is a Redis.',
+            id="security.E003",
+        )
+    ]
 
 
 @register

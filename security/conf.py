@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
+from django.conf import settings as django_settings
 from pydantic import Field, IPvAnyNetwork, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from events.conf import AppSettings, load
+from events.conf import settings as events_settings
 
 
 class SecuritySettings(AppSettings):
@@ -14,12 +18,50 @@ class SecuritySettings(AppSettings):
     setting = "SECURITY"
     model_config = SettingsConfigDict(env_prefix="SECURITY_")
 
+    # Detection (security.detectors)
     BRUTE_FORCE_THRESHOLD: int = Field(
-        5, ge=1, le=1_000, description="Failed logins from one address, or for one account, that give an alert."
+        5, ge=1, le=1_000, description="Failed logins from one address, or for one account, that open an incident."
     )
-    BRUTE_FORCE_WINDOW: int = Field(
-        300, ge=1, description="Seconds within which they count, and within which one address or account gives one alert."
+    BRUTE_FORCE_WINDOW: int = Field(300, ge=1, le=86_400, description="Seconds within which they count.")
+    STUFFING_ACCOUNTS: int = Field(
+        10, ge=2, le=1_000, description="Different accounts that fail to sign in from one address: credential stuffing."
     )
+    STUFFING_WINDOW: int = Field(600, ge=1, le=86_400, description="Seconds within which they count.")
+    GUESSING_ADDRESSES: int = Field(
+        10, ge=2, le=1_000, description="Different addresses from which logins for one account fail: distributed guessing."
+    )
+    GUESSING_WINDOW: int = Field(3_600, ge=1, le=86_400, description="Seconds within which they count.")
+    SURGE_FAILURES: int = Field(
+        100, ge=10, le=1_000, description="Failed logins on the whole site within `SURGE_WINDOW` that are looked at."
+    )
+    SURGE_FACTOR: float = Field(
+        3.0, ge=1.5, le=20, description="How many times as frequent as in the hour before (11 windows) they must be: a surge."
+    )
+    SURGE_WINDOW: int = Field(300, ge=10, le=3_600, description="Seconds within which they count.")
+    SUCCESS_AFTER_FAILURES: int = Field(
+        5,
+        ge=2,
+        le=1_000,
+        description="Failed logins for an account, from the address that then signs in, that make it suspicious.",
+    )
+    REFUSALS: int = Field(30, ge=2, le=1_000, description="Refused requests (401, 403, CSRF) from one address: a burst.")
+    REFUSALS_WINDOW: int = Field(60, ge=1, le=86_400, description="Seconds within which they count.")
+    ENUMERATION: int = Field(
+        30, ge=2, le=1_000, description="Pages that are not there, or unknown usernames, asked for from one address: enumeration."
+    )
+    ENUMERATION_WINDOW: int = Field(300, ge=1, le=86_400, description="Seconds within which they count.")
+    INCIDENT_QUIET: int = Field(3_600, ge=1, description="Seconds without an event after which an incident is closed.")
+    INCIDENT_INTERVAL: float = Field(30.0, gt=0, le=3_600, description="Seconds between looks for incidents that are quiet.")
+    TEND_IN_BACKGROUND: bool = Field(
+        True, description="Servers close quiet incidents in a thread of theirs. Off: run `tend_incidents` every few minutes."
+    )
+
+    # Counters (security.counters)
+    COUNTERS: Literal["auto", "database", "redis"] = Field(
+        "auto", description="Where detectors count: in Redis where there is one, unless `database` is said."
+    )
+    REDIS_URL: str = Field("", description="The Redis to count in; unless said, that of the channel layer, if it has one.")
+    REDIS_PREFIX: str = Field("security", description="What the keys there begin with.")
 
     # Enforcement (security.enforcement)
     ENFORCE: bool = Field(
@@ -68,3 +110,23 @@ class SecuritySettings(AppSettings):
 def settings() -> SecuritySettings:
     """The settings of this app."""
     return load(SecuritySettings)
+
+
+def redis_url() -> str | None:
+    """The URL of the Redis to count in. None if there is none."""
+    if settings().REDIS_URL:
+        return settings().REDIS_URL
+    layer = getattr(django_settings, "CHANNEL_LAYERS", {}).get(events_settings().CHANNEL_LAYER, {})
+    if not str(layer.get("BACKEND", "")).startswith("channels_redis."):
+        return None
+    hosts = layer.get("CONFIG", {}).get("hosts") or ["redis://localhost:6379"]
+    return _url(hosts[0])
+
+
+def _url(host: Any) -> str | None:
+    """The URL of a host as channels_redis takes it; None of a sentinel."""
+    if isinstance(host, dict):
+        host = host.get("address")
+    if isinstance(host, (tuple, list)):
+        return f"redis://{host[0]}:{host[1]}"
+    return host

@@ -27,6 +27,7 @@ class Observation:
     username_hash: str | None = None
     correlation_id: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+    actor: str | None = None  # the id of the user who did it, also by a token
     number: int = 1  # how many happenings it tells of: more than one for a summary of a flood
 
     @property
@@ -47,10 +48,13 @@ class Hit(NamedTuple):
 
 
 class Count(NamedTuple):
-    """How many are in the window, this one included, and how many different members they have; both at most the hit's limit."""
+    """How many are in the window, this one included, and how many different members they have; both at most the hit's limit. The window
+    ends with the newest. `first` and `last` are the moments of the oldest and newest of the number."""
 
     number: int
     members: int
+    first: datetime | None = None
+    last: datetime | None = None
 
 
 class Counters(Protocol):
@@ -60,7 +64,7 @@ class Counters(Protocol):
         """Count all these, `times` each, in one step, and say how many each has then. A moment that is later than now counts as now."""
 
     def take_back(self, hits: Sequence[Hit], at: datetime) -> None:
-        """One happening that was counted at the moment did not count after all."""
+        """One happening that was counted at the moment did not count after all. What it pushed out of the limit doesn't come back."""
 
     def forget(self, keys: Sequence[str]) -> None:
         """Forget what was counted under these keys."""
@@ -85,7 +89,7 @@ class Detector(Protocol):
     kind: str
 
     def hits(self, seen: Observation) -> list[Hit]:
-        """What to count; nothing where the observation is not this detector's."""
+        """What to count; nothing where the observation is not this detector's. What several detectors count alike is counted once."""
 
     def judge(self, seen: Observation, counts: Sequence[Count]) -> Detection | None:
         """What the counts of its hits, in their order, make of it. Called only where there were hits."""

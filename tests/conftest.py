@@ -40,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # WhiteNoise looks at every file of it for each test client.
     settings.STATIC_ROOT = config.stash[EMPTY_DIRECTORY] = tempfile.mkdtemp(prefix="events-static-")
     settings.AUDIT = settings.AUDIT | {"SEAL_IN_BACKGROUND": False}  # a test says itself when it seals
+    settings.SECURITY = settings.SECURITY | {"TEND_IN_BACKGROUND": False}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.STORAGES = settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -174,6 +174,7 @@ def test_a_failure_in_a_request_that_is_rolled_back_is_kept(alice: User) -> None
 def test_five_wrong_passwords_on_the_login_page_give_one_alert(client: Client, alice: User) -> None:
     for _ in range(7):
         attempt(client, "alice")
+    wait_published()
     alert = entry("suspicious.brute_force")
     assert alert.data["keys"] == {"address": "203.0.113.9", "account": str(alice.pk)}
     assert (alert.priority, alert.user_id) == ("critical", str(alice.pk))
@@ -183,6 +184,7 @@ def test_five_wrong_passwords_on_the_login_page_give_one_alert(client: Client, a
 def test_five_passwords_typed_as_usernames_are_counted_by_the_address(client: Client) -> None:
     for n in range(5):
         attempt(client, f"password-{n}")
+    wait_published()
     assert entry("suspicious.brute_force").data["keys"] == {"address": "203.0.113.9"}
 
 

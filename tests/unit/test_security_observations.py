@@ -1,54 +1,14 @@
-"""When failures make an alert, and what of an event makes a failure: pure, no database."""
+"""What of an event makes an observation: no database."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from events.types import create_security_event
 from security.accounts import username_hash
-from security.models import FailureWindow, KeyKind
-from security.monitor import failure_of
-
-START = datetime(2026, 1, 31, 12, tzinfo=UTC)
-WINDOW = timedelta(seconds=300)
-
-
-def alerts(*seconds: float, threshold: int = 5) -> list[float]:
-    """At which of the failures, given in seconds since the start, there is an alert."""
-    row, found = FailureWindow(kind=KeyKind.ADDRESS, key="203.0.113.9"), []
-    for second in seconds:
-        if row.add(START + timedelta(seconds=second), threshold, WINDOW):
-            row.alerted_at, row.since_alert = row.last_failure, 0
-            found.append(second)
-        assert len(row.recent) <= threshold
-    return found
-
-
-@pytest.mark.parametrize(
-    ("failures", "alerted"),
-    [
-        ([0, 1, 2, 3], []),
-        ([0, 1, 2, 3, 4], [4]),
-        ([0, 75, 150, 225, 299], [299]),
-        ([0, 75, 150, 225, 300], []),
-        ([0, 0, 0, 0, 0], [0]),
-        ([*range(100)], [4]),
-        ([*range(0, 700, 10)], [40, 340, 640]),
-        ([0, 1, 2, 3, 4, 200, 305, 306, 307, 308], [4, 308]),
-        ([0, 1, 2, 3, 4, 305, 306, 307], [4]),
-        ([1, 2, 3, 4, 0], [0]),
-    ],
-    ids=str,
-)
-def test_five_failures_within_the_window_give_one_alert_a_window(failures: list[float], alerted: list[float]) -> None:
-    assert alerts(*failures) == alerted
-
-
-def test_a_threshold_of_one_alerts_at_the_first() -> None:
-    assert alerts(0, 1, 400, threshold=1) == [0, 400]
+from security.monitor import observation_of
 
 
 @pytest.mark.parametrize(
@@ -66,7 +26,7 @@ def test_a_threshold_of_one_alerts_at_the_first() -> None:
     ],
 )
 def test_the_address_is_found_wherever_it_is_stated(data: dict[str, Any], fields: dict[str, Any], address: str | None) -> None:
-    assert failure_of(create_security_event("auth.login_failure", data, **fields)).address == address
+    assert observation_of(create_security_event("auth.login_failure", data, **fields)).address == address
 
 
 @pytest.mark.parametrize(
@@ -82,7 +42,7 @@ def test_the_address_is_found_wherever_it_is_stated(data: dict[str, Any], fields
     ],
 )
 def test_the_account_is_found_wherever_it_is_stated(data: dict[str, Any], fields: dict[str, Any], account: str | None) -> None:
-    assert failure_of(create_security_event("auth.login_failure", data, **fields)).account == account
+    assert observation_of(create_security_event("auth.login_failure", data, **fields)).account == account
 
 
 def test_a_username_hash_recognises_a_username_and_hides_it(settings: Any) -> None:
@@ -96,3 +56,31 @@ def test_a_username_hash_recognises_a_username_and_hides_it(settings: Any) -> No
 @pytest.mark.parametrize("username", ["", "\0", "\ud800", "x" * 1_000_000, "\u202e<script>", 5, None, b"\xff", ["a"]])
 def test_anything_can_be_hashed(username: Any) -> None:
     assert len(username_hash(username)) == 32
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("203.0.113.9", "203.0.113.9"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"), ("fe80::1%eth0", "fe80::/64")],
+)
+def test_a_network_is_what_one_subscriber_has(address: str, network: str) -> None:
+    assert observation_of(create_security_event("auth.login_failure", {"ip": address})).network == network
+
+
+@pytest.mark.parametrize(
+    ("metadata", "actor"),
+    [
+        ({"actor": {"type": "user", "id": "7", "label": "alice"}}, "7"),
+        ({"actor": {"type": "token", "id": 7}}, "7"),
+        ({"actor": {"type": "system", "id": None}}, None),
+        ({"actor": {"type": "task", "id": "7"}}, None),
+        ({"actor": "7"}, None),
+        ({}, None),
+    ],
+)
+def test_the_actor_is_a_user(metadata: dict[str, Any], actor: str | None) -> None:
+    assert observation_of(create_security_event("account.promoted", {}, metadata=metadata)).actor == actor
+
+
+@pytest.mark.parametrize(("count", "number"), [(7, 7), (0, 1), (-3, 1), (True, 1), ("7", 1), (10**12, 1_000_000), (None, 1)])
+def test_a_summary_says_how_many_it_tells_of(count: Any, number: int) -> None:
+    assert observation_of(create_security_event("auth.login_failures", {"count": count})).number == number

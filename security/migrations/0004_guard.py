@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("security", "0002_incidents"),
+        ("security", "0003_core"),
     ]
 
     operations = [
