@@ -10,10 +10,14 @@ from typing import Any, Final, NamedTuple
 from security.importing.happenings import BadLine
 
 # `Nov  5 10:01:02 host sshd[123]: message`, and `2026-11-05T10:01:02.5+00:00 host sshd[123]: message`
-CLASSIC: Final = re.compile(r"(?:<\d{1,3}>)?([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) (\S+) ([^\s:\[]+)(?:\[\d+\])?: (.*)", re.S)
-STAMPED: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*) (\S+) ([^\s:\[]+)(?:\[\d+\])?: (.*)", re.S)
-MONTHS: Final = {name: n for n, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
-EXPORTED: Final = re.compile(r"([A-Z_][A-Z0-9_]*)=(.*)", re.S)
+CLASSIC: Final = re.compile(
+    r"(?:<\d{1,3}>)?([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) (\S+) ([^\s:\[]+)(?:\[\d+\])?: (.*)", re.DOTALL
+)
+STAMPED: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*) (\S+) ([^\s:\[]+)(?:\[\d+\])?: (.*)", re.DOTALL)
+MONTHS: Final = {
+    name: n for n, name in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)
+}
+EXPORTED: Final = re.compile(r"([A-Z_][A-Z0-9_]*)=(.*)", re.DOTALL)
 SLACK: Final = timedelta(days=1)
 
 
@@ -74,7 +78,7 @@ class Framer:
     def _frame(self, line: str) -> Frame | None:
         if match := CLASSIC.fullmatch(line):
             month, day, hour, minute, second, _, program, message = match.groups()
-            at = self._clock.moment(MONTHS[month] if month in MONTHS else 0, int(day), int(hour), int(minute), int(second))
+            at = self._clock.moment(MONTHS.get(month, 0), int(day), int(hour), int(minute), int(second))
             return Frame(at, program, message)
         if match := STAMPED.fullmatch(line):
             return Frame(self._clock.aware(datetime.fromisoformat(match[1].replace(",", "."))), match[3], match[4])

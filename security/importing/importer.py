@@ -122,16 +122,18 @@ class Importer:
 
 
 def observation_of(event: UnifiedEvent) -> Observation:
-    """What an imported event tells the detectors."""
+    """What an imported event tells the detectors. A user of another system is named after it: `root@web1`."""
     address = event.data.get("ip_address")
+    system_user = event.data.get("system_user")
+    account = event.user_id or (f"{system_user}@{event.metadata['site']}" if system_user else None)
     return Observation(
         event.event_type,
         event.id,
         event.timestamp,
         address=address,
         network=network_of(address),
-        account=event.user_id,
-        username_hash=event.data.get("username_hash"),
+        account=account,
+        username_hash=None if account else event.data.get("username_hash"),
         data=event.data,
         number=event.data.get("count", 1),
     )

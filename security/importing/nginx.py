@@ -39,7 +39,7 @@ class Nginx:
             raise BadLine("not a line of the combined format")
         address, user, time, request, status, _, agent = match.groups()
         try:
-            at = datetime.strptime(time, TIME)
+            at = datetime.strptime(time, TIME)  # noqa: DTZ007  %z is in it
         except ValueError as error:
             raise BadLine(str(error)) from None
         method, _, rest = request.partition(" ")

@@ -13,18 +13,22 @@ from security.importing.frames import Clock, Frame, Framer
 from security.importing.happenings import Happening, address_of, nothing, printable
 
 PORT: Final = r"(?: port \d+)?"
-REPEATED: Final = re.compile(r"message repeated (\d{1,6}) times: \[ ?(.*?)\]?", re.S)
+REPEATED: Final = re.compile(r"message repeated (\d{1,6}) times: \[ ?(.*?)\]?", re.DOTALL)
 # The name is greedy and the address at the end: whoever calls himself `root from 1.2.3.4` is still at the last one.
-FAILED: Final = re.compile(rf"Failed (\S+) for (invalid user )?(.*) from (\S+){PORT}(?: ssh\d?)?(?:: .*)?", re.S)
-ACCEPTED: Final = re.compile(rf"Accepted (\S+) for (.*) from (\S+){PORT}(?: ssh\d?)?(?:: .*)?", re.S)
-INVALID: Final = re.compile(rf"(?:Invalid|Illegal) user (.*?) from (\S+){PORT}", re.S)
+FAILED: Final = re.compile(rf"Failed (\S+) for (invalid user )?(.*) from (\S+){PORT}(?: ssh\d?)?(?:: .*)?", re.DOTALL)
+ACCEPTED: Final = re.compile(rf"Accepted (\S+) for (.*) from (\S+){PORT}(?: ssh\d?)?(?:: .*)?", re.DOTALL)
+INVALID: Final = re.compile(rf"(?:Invalid|Illegal) user (.*?) from (\S+){PORT}", re.DOTALL)
 EXCEEDED: Final = re.compile(
-    rf"(?:error: )?maximum authentication attempts exceeded for (invalid user )?(.*) from (\S+){PORT}(?: ssh\d?)?(?: \[preauth\])?", re.S
+    rf"(?:error: )?maximum authentication attempts exceeded for (invalid user )?(.*) from (\S+){PORT}(?: ssh\d?)?(?: \[preauth\])?",
+    re.DOTALL,
 )
 DISCONNECTED: Final = re.compile(
-    rf"(?:Disconnected from|Connection (?:closed|reset) by) (?:(authenticating|invalid) )?user (.*) (\S+){PORT}(?: \[preauth\])?", re.S
+    rf"(?:Disconnected from|Connection (?:closed|reset) by) (?:(authenticating|invalid) )?user (.*) (\S+){PORT}(?: \[preauth\])?",
+    re.DOTALL,
 )
-PAM: Final = re.compile(r"(?:pam_\w+\(([^:)]*):auth\): authentication failure|PAM (\d+) more authentication failures?); (.*)", re.S)
+PAM: Final = re.compile(
+    r"(?:pam_\w+\(([^:)]*):auth\): authentication failure|PAM (\d+) more authentication failures?); (.*)", re.DOTALL
+)
 PAM_FIELD: Final = re.compile(r"\b(rhost|user)=(\S*)")
 
 
@@ -84,7 +88,14 @@ def _of_pam(frame: Frame, message: str, number: int) -> Happening | None:
     number *= int(match[2] or 1)
     service = match[1] or frame.program
     return _login(
-        frame, "auth.login_failure", "failure", fields.get("rhost", ""), fields.get("user", ""), True, number, service=printable(service)
+        frame,
+        "auth.login_failure",
+        "failure",
+        fields.get("rhost", ""),
+        fields.get("user", ""),
+        True,
+        number,
+        service=printable(service),
     )
 
 

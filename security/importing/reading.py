@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Final
 
 # No log has longer lines: what is, is bad, and read past without being kept.
@@ -20,7 +21,7 @@ def open_log(path: str) -> Iterator[tuple[IO[bytes], Callable[[], int], int | No
     if path == "-":
         yield sys.stdin.buffer, lambda: 0, None
         return
-    with open(path, "rb") as raw:
+    with Path(path).open("rb") as raw:
         size = os.fstat(raw.fileno()).st_size
         compressed = raw.peek(2)[:2] == b"\x1f\x8b"
         with gzip.GzipFile(fileobj=raw) if compressed else raw as file:
