@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,6 +27,8 @@ from security.networks import network_of
 # Of a summary of a flood, so many accounts are looked at, those with the most failures.
 MAX_PARTS = 20
 MAX_NUMBER = 1_000_000
+
+_unwatched: ContextVar[bool] = ContextVar("security_unwatched", default=False)
 
 
 class Monitor:
@@ -51,7 +55,7 @@ class Monitor:
 
     def receive(self, event: UnifiedEvent) -> None:
         """Have an event that detectors watch looked at, in the handlers' thread: nobody who signs in waits for it."""
-        if event.event_type not in WATCHED or event.metadata.get("replayed"):
+        if event.event_type not in WATCHED or event.metadata.get("replayed") or _unwatched.get():
             return
         look = partial(self.look_at, event)
         # A test that keeps a transaction open, in which the event is.
@@ -67,6 +71,16 @@ class Monitor:
 
 
 monitor = Monitor()
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """What is emitted in the block is not looked at: it tells of the past, not of what happens now."""
+    token = _unwatched.set(True)
+    try:
+        yield
+    finally:
+        _unwatched.reset(token)
 
 
 def observe(seen: Observation) -> None:

@@ -23,7 +23,7 @@ EXCEEDED: Final = re.compile(
     re.DOTALL,
 )
 DISCONNECTED: Final = re.compile(
-    rf"(?:Disconnected from|Connection (?:closed|reset) by) (?:(authenticating|invalid) )?user (.*) (\S+){PORT}(?: \[preauth\])?",
+    r"(?:Disconnected from|Connection (?:closed|reset) by) (?:(authenticating|invalid) )?user (.*) (\S+) port \d+(?: \[preauth\])?",
     re.DOTALL,
 )
 PAM: Final = re.compile(

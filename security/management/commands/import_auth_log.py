@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, cast
@@ -29,7 +28,7 @@ from security.importing.nginx import Nginx
 from security.importing.openssh import OpenSSH
 from security.importing.reading import lines, open_log
 from security.importing.verdict import Attack, Verdict
-from security.monitor import monitor
+from security.monitor import unwatched
 
 MAX_ROWS = 50
 
@@ -71,7 +70,7 @@ class Command(BaseCommand):
         importer = Importer(self._parser_of(options), options["site"], options["map_accounts"])
         verdict = Verdict(DETECTORS, MemoryCounters(), timedelta(seconds=settings().INCIDENT_QUIET))
         try:
-            with open_log(options["file"]) as (file, place, size), _silent_monitor():
+            with open_log(options["file"]) as (file, place, size), unwatched():
                 self._read(importer, verdict, _shown(file, place, size), store=not options["dry_run"])
         except (OSError, EOFError) as error:
             raise CommandError(f"{options['file']}: {error}") from None
@@ -135,18 +134,6 @@ def _written_at(path: str) -> datetime:
         return utcnow() if path == "-" else datetime.fromtimestamp(Path(path).stat().st_mtime, UTC)
     except OSError:
         return utcnow()
-
-
-@contextmanager
-def _silent_monitor() -> Iterator[None]:
-    """This process's security monitor takes nothing of the past for something that happens now."""
-    was_running = monitor.is_running
-    monitor.stop()
-    try:
-        yield
-    finally:
-        if was_running:
-            monitor.start()
 
 
 def _shown(file: IO[bytes], place: Callable[[], int], size: int | None) -> Iterator[bytes | None]:
