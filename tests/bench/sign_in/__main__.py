@@ -30,7 +30,7 @@ CONTESTANTS = {
     "ours": "ours, as it comes",
     "ours-enforcing": "ours, enforcing",
 }
-TURNS = 3
+TURNS = 2
 # Script, what of its outcome is shown, what the line says.
 LINES = (
     ("brute_force", "checked", "40 passwords, one address, one account: passwords checked"),

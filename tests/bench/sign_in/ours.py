@@ -16,4 +16,5 @@ MIDDLEWARE = [
 ]
 AUDIT = {"SEAL_IN_BACKGROUND": False}
 SECURITY = {"ENFORCE": os.environ["CONTESTANT"] == "ours-enforcing", "TEND_IN_BACKGROUND": False}
-LOGGING = {"version": 1, "disable_existing_loggers": True}
+# Nobody waits for lines that are printed.
+LOGGING = {"version": 1, "handlers": {"none": {"class": "logging.NullHandler"}}, "root": {"handlers": ["none"]}}

@@ -33,7 +33,7 @@ STATE = {
     "security": ("Counter", "CoolOff", "KnownNetwork", "Incident"),
     "events": ("JournalEntry",),
 }
-ROUNDS = 300
+ROUNDS = 200
 
 
 def attempt(username: str, address: str, password: str = "wrong") -> bool:
