@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -48,6 +49,15 @@ def attempt_in_processes(processes: list[DjangoProcess], addresses: list[str]) -
             for process in processes
         ]
         return sum(call.result(120) for call in calls)
+
+
+def test_counted_in_redis_a_limit_is_as_exact(environment: dict[str, str], redis_url: str) -> None:
+    counted_there = {"SECURITY_REDIS_URL": redis_url, "SECURITY_REDIS_PREFIX": f"test-{uuid.uuid4().hex}"}
+    with ExitStack() as stack:
+        processes = [stack.enter_context(DjangoProcess(environment | counted_there)) for _ in range(PROCESSES)]
+        assert attempt_in_processes(processes, ["203.0.113.9"]) == 5
+        state = processes[0].run(STATE)
+        assert (state["cool_offs"], state["left"]) == ([["pair", 1]], {})
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ REQUIREMENTS = HERE / "requirements.txt"
 CONTESTANTS = {
     "bare": "Django alone",
     "axes": "axes, as it comes",
+    "axes-account": "axes, by account",
     "axes-pair": "axes, by pair",
     "ours": "ours, as it comes",
     "ours-enforcing": "ours, enforcing",

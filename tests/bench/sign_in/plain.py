@@ -1,4 +1,4 @@
-"""The settings of Django alone, and of django-axes upon it: as it comes, or as its documentation advises against locking owners out."""
+"""The settings of Django alone, and of django-axes upon it: as it comes (by address), by account, or by pair."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ if CONTESTANT.startswith("axes"):
     INSTALLED_APPS += ["axes"]
     MIDDLEWARE += ["axes.middleware.AxesMiddleware"]
     AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", *AUTHENTICATION_BACKENDS]
+if CONTESTANT == "axes-account":
+    AXES_LOCKOUT_PARAMETERS = ["username"]
 if CONTESTANT == "axes-pair":
     AXES_FAILURE_LIMIT = 5
     AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
