@@ -125,7 +125,7 @@ def observation_of(event: UnifiedEvent) -> Observation:
     """What an imported event tells the detectors. A user of another system is named after it: `root@web1`."""
     address = event.data.get("ip_address")
     system_user = event.data.get("system_user")
-    account = event.user_id or (f"{system_user}@{event.metadata['site']}" if system_user else None)
+    account = event.user_id or (f"{system_user}@{event.metadata['site'] or event.source_system}" if system_user else None)
     return Observation(
         event.event_type,
         event.id,
