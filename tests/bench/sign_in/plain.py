@@ -34,7 +34,7 @@ if CONTESTANT.startswith("axes"):
     MIDDLEWARE += ["axes.middleware.AxesMiddleware"]
     AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", *AUTHENTICATION_BACKENDS]
 if CONTESTANT == "axes-account":
-    AXES_LOCKOUT_PARAMETERS = ["username"]
+    AXES_LOCKOUT_PARAMETERS: list[str | list[str]] = ["username"]
 if CONTESTANT == "axes-pair":
     AXES_FAILURE_LIMIT = 5
     AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
