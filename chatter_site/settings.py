@@ -119,6 +119,8 @@ STORAGES = {
 }
 MEDIA_ROOT = VAR_DIR / "media"
 
+# Does nothing unless SECURITY["ENFORCE"] (or the environment's SECURITY_ENFORCE) is on.
+AUTHENTICATION_BACKENDS = ["security.backends.GuardBackend", "django.contrib.auth.backends.ModelBackend"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"

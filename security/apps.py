@@ -11,6 +11,7 @@ class SecurityConfig(AppConfig):
         from events import background
         from security import (
             checks,  # noqa: F401  registers the system checks
+            enforcement,
             sources,
         )
         from security.deliveries import courier
@@ -23,3 +24,4 @@ class SecurityConfig(AppConfig):
         monitor.start()
         background.add_service(courier)
         background.add_service(keeper)
+        enforcement.connect()

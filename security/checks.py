@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
@@ -17,6 +17,8 @@ from security.conf import SecuritySettings, redis_url, settings
 from security.memory import seen_proxies
 from security.middleware import SecurityMiddleware
 from security.monitor import monitor
+
+GUARD: Final = "security.backends.GuardBackend"
 
 
 @register
@@ -89,5 +91,21 @@ def check_proxies(databases: Sequence[str] | None = None, **kwargs: Any) -> list
             hint='If they are your reverse proxies, name their networks in EVENTS["TRUSTED_PROXIES"]: else all clients seem to have their address. '
             "If not, somebody tries to hide theirs, and nothing is to be done.",
             id="security.W002",
+        )
+    ]
+
+
+@register
+def check_guard(**kwargs: Any) -> list[CheckMessage]:
+    """security.E010: attempts to sign in are to be refused, and the backend that does it is not the first."""
+    backends = list(django_settings.AUTHENTICATION_BACKENDS)
+    if check_settings() or not settings().ENFORCE or backends[:1] == [GUARD]:
+        return []
+    return [
+        Error(
+            f"SECURITY['ENFORCE'] is on, and {GUARD} is {'not the first' if GUARD in backends else 'not one'} of "
+            "AUTHENTICATION_BACKENDS: passwords are checked before an attempt is counted.",
+            hint=f"Put {GUARD!r} at the beginning of AUTHENTICATION_BACKENDS.",
+            id="security.E010",
         )
     ]

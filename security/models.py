@@ -157,6 +157,23 @@ class CoolOff(models.Model):
         return f"{self.subject} until {self.until:%Y-%m-%d %H:%M}"
 
 
+class KnownNetwork(models.Model):
+    """An account signed in from there. `account` is the hash of its username, as enforcement counts it; `network` an address, of IPv6 a
+    /64."""
+
+    id = models.BigAutoField(primary_key=True)
+    account = models.CharField(max_length=MAX_LABEL_LENGTH)
+    network = models.CharField(max_length=64)
+    last_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["account", "network"], name="security_known_once")]
+
+    def __str__(self) -> str:
+        return f"{self.account} from {self.network}"
+
+
 class Counter(models.Model):
     """What was counted for one key (`security.counters`). `hits` are the newest, as [seconds since 1970, member]; once it is expired, none
     of them counts any more."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 
 from django.db import connections
@@ -15,6 +18,8 @@ from security.detection import Hit, Observation
 from security.detectors import DETECTORS, WATCHED
 from security.incidents import report
 from security.observations import observations_of
+
+_unwatched: ContextVar[bool] = ContextVar("security_unwatched", default=False)
 
 
 class Monitor:
@@ -41,7 +46,7 @@ class Monitor:
 
     def receive(self, event: UnifiedEvent) -> None:
         """Have an event that detectors watch looked at, in the handlers' thread: nobody who signs in waits for it."""
-        if event.event_type not in WATCHED or event.metadata.get("replayed"):
+        if event.event_type not in WATCHED or event.metadata.get("replayed") or _unwatched.get():
             return
         look = partial(self.look_at, event)
         # A test that keeps a transaction open, in which the event is.
@@ -57,6 +62,16 @@ class Monitor:
 
 
 monitor = Monitor()
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """What is emitted in the block is not looked at: it tells of the past, not of what happens now."""
+    token = _unwatched.set(True)
+    try:
+        yield
+    finally:
+        _unwatched.reset(token)
 
 
 def observe(seen: Observation) -> None:

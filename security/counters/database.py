@@ -11,21 +11,31 @@ from django.db.models import QuerySet
 
 from events.conf import settings
 from events.types import utcnow
-from security.counters import windows
+from security.counters import at_once, windows
 from security.counters.windows import Moment
 from security.detection import Count, Hit
 from security.models import Counter
 
 CLEANED_AT_ONCE = 100
+# What someone waits for cleans no more often, in one process.
+CLEANED_EVERY = timedelta(minutes=1)
 
 
 class DatabaseCounters:
-    """Two statements for all hits of a call (`security.detection.Counters`). Raises DatabaseError."""
+    """Two statements for all hits of a call, one where that suffices (`security.detection.Counters`). Raises DatabaseError."""
+
+    def __init__(self) -> None:
+        self._cleaned_at = utcnow() - CLEANED_EVERY
 
     def count(self, hits: Sequence[Hit], at: datetime, times: int = 1) -> list[Count]:
         """See `Counters.count`. Outside of the caller's transaction if it has none: then the counts are committed on return."""
         now = utcnow()
         moment = min(at, now).timestamp()  # a clock that runs ahead must not push the others' moments out of the window
+        if at_once.suits(hits):
+            rows, is_new = at_once.add(hits, moment, now, times)
+            if is_new:
+                self._clean(now)
+            return [windows.count(rows[hit.key], hit, moment) for hit in hits]
         keys = _counted(hits)
         if not keys:
             return _counts(hits, _read({hit.key for hit in hits}), moment, 0)
@@ -44,6 +54,9 @@ class DatabaseCounters:
         keys, now = _counted(hits), utcnow()
         if not keys:
             return
+        if at_once.suits(hits):
+            at_once.take_back(hits, min(at, now).timestamp())
+            return
         with transaction.atomic(using=settings().DATABASE):
             rows = _lock(keys, now)
             for hit in hits:
@@ -54,6 +67,11 @@ class DatabaseCounters:
     def forget(self, keys: Sequence[str]) -> None:
         """See `Counters.forget`."""
         _rows().filter(pk__in=keys).delete()
+
+    def _clean(self, now: datetime) -> None:
+        if now - self._cleaned_at > CLEANED_EVERY:
+            self._cleaned_at = now
+            forget_expired(now)
 
 
 def forget_expired(now: datetime) -> int:

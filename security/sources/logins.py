@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from events.context import RequestContext, current_context, user_actor
 from security.accounts import find_account, username_hash
 from security.adapter import LOGIN_FAILURE, LOGIN_SUCCESS, LOGOUT
+from security.enforcement import was_refused
 from security.sources.telling import account_id, name_of, tell
 
 
@@ -36,6 +37,8 @@ def _on_logged_out(request: HttpRequest | None, user: Any, **kwargs: Any) -> Non
 
 def _on_login_failed(credentials: Mapping[str, Any], request: HttpRequest | None = None, **kwargs: Any) -> None:
     username = credentials.get(get_user_model().USERNAME_FIELD, credentials.get("username"))
+    if was_refused(username):  # told as what it is, and no password was looked at
+        return
     account = find_account(username)
     unknown = {} if username is None else {"username_hash": username_hash(username)}
     tell(LOGIN_FAILURE, unknown if account is None else name_of(account), account=account, request=request)

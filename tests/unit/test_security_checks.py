@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from security.checks import check_counters, check_middleware, check_monitor, check_proxies, check_settings
+from security.checks import GUARD, check_counters, check_guard, check_middleware, check_monitor, check_proxies, check_settings
 from security.memory import Kind, memory
 from security.monitor import monitor
 
@@ -68,3 +68,25 @@ def test_a_proxy_that_is_not_declared_is_a_warning_until_it_is(settings: Any, ca
     assert "10.1.2.3" in written
     settings.EVENTS = {"TRUSTED_PROXIES": ["10.0.0.0/8"]}
     assert check_proxies(databases=["default"]) == []
+
+
+@pytest.mark.parametrize(
+    ("enforce", "backends", "complains"),
+    [
+        (True, [GUARD, "django.contrib.auth.backends.ModelBackend"], False),
+        (True, ["django.contrib.auth.backends.ModelBackend", GUARD], True),
+        (True, ["django.contrib.auth.backends.ModelBackend"], True),
+        (False, ["django.contrib.auth.backends.ModelBackend"], False),
+    ],
+)
+def test_a_guard_that_is_not_the_first_backend_is_an_error(
+    settings: Any, enforce: bool, backends: list[str], complains: bool
+) -> None:
+    settings.SECURITY, settings.AUTHENTICATION_BACKENDS = {"ENFORCE": enforce}, backends
+    assert [error.id for error in check_guard()] == (["security.E010"] if complains else [])
+
+
+def test_a_cool_off_that_outlasts_its_window_is_an_error(settings: Any) -> None:
+    settings.SECURITY = {"ATTEMPT_WINDOW": 300, "COOL_OFF_MAX": 600}
+    (found,) = check_settings()
+    assert "COOL_OFF_MAX" in found.msg
