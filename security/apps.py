@@ -11,17 +11,17 @@ class SecurityConfig(AppConfig):
         from events import background
         from security import (
             checks,  # noqa: F401  registers the system checks
-            enforcement,
             sources,
         )
-        from security.deliveries import courier
-        from security.floods import floods
+        from security.alerts.deliveries import courier
+        from security.enforcement import guard
         from security.keeper import keeper
         from security.monitor import monitor
+        from security.sources.floods import floods
 
         sources.connect()
         background.add_service(floods)
         monitor.start()
         background.add_service(courier)
         background.add_service(keeper)
-        enforcement.connect()
+        guard.connect()

@@ -9,8 +9,8 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from security import enforcement
 from security.conf import settings
+from security.enforcement import guard
 
 
 class GuardBackend:
@@ -21,12 +21,12 @@ class GuardBackend:
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
         """Reserve an attempt. Raises PermissionDenied, upon which Django asks no other backend, where it is refused; the request's
-        `login_refused` is a `security.enforcement.Refusal` then."""
+        `login_refused` is a `security.enforcement.guard.Refusal` then."""
         username = credentials.get(get_user_model().USERNAME_FIELD, credentials.get("username"))
         if not settings().ENFORCE or username is None:
-            enforcement.forget_attempt()
+            guard.forget_attempt()
             return
-        refusal = enforcement.begin_attempt(request, username)
+        refusal = guard.begin_attempt(request, username)
         if refusal is not None:
             if request is not None:
                 request.login_refused = refusal  # type: ignore[attr-defined]

@@ -67,7 +67,7 @@ class SecuritySettings(AppSettings):
     REDIS_URL: str = Field("", description="The Redis to count in; unless said, that of the channel layer, if it has one.")
     REDIS_PREFIX: str = Field("security", description="What the keys there begin with.")
 
-    # Floods (security.floods)
+    # Floods (security.sources.floods)
     FLOOD_AFTER: int = Field(
         20,
         ge=1,
@@ -78,7 +78,7 @@ class SecuritySettings(AppSettings):
         10.0, gt=0, le=60, description="Seconds between the summaries of what is counted, while it lasts."
     )
 
-    # Alerts, and how they are delivered (`security.alerts`, `security.deliveries`)
+    # Alerts, and how they are delivered (`security.alerts.raising`, `security.alerts.deliveries`)
     ALERT_MAIL: list[Address] = Field([], description="Mail addresses that hear of each incident.")
     ALERT_WEBHOOKS: list[WebAddress] = Field(
         [], description="URLs that each incident is posted to, signed with `WEBHOOK_SECRET`."
@@ -108,7 +108,7 @@ class SecuritySettings(AppSettings):
             raise ValueError("ALERT_WEBHOOKS are signed with it")
         return secret
 
-    # Enforcement (security.enforcement)
+    # Enforcement (security.enforcement.guard)
     ENFORCE: bool = Field(
         False,
         description="Refuse attempts to sign in where there were too many. Needs `security.backends.GuardBackend`, first in "

@@ -15,7 +15,7 @@ from events.conf import settings as events_settings
 from events.ids import new_id
 from events.manager import emit
 from events.types import EventCategory, utcnow
-from security.alerts import alert
+from security.alerts.raising import alert
 from security.conf import settings
 from security.detection import Detection, Observation
 from security.evidence import add_evidence, add_what_led_to_it

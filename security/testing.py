@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from security.floods import floods
 from security.memory import memory
+from security.sources.floods import floods
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from events.conf import settings as events_settings
 from events.ids import new_id
-from security.alerts import alert
+from security.alerts.raising import alert
 from security.conf import settings
 from security.importing.verdict import Attack
 from security.incidents import MONITOR_NAME, incident_opened, incidents

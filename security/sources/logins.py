@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from events.context import RequestContext, current_context, user_actor
 from security.accounts import find_account, username_hash
 from security.adapter import LOGIN_FAILURE, LOGIN_SUCCESS, LOGOUT
-from security.enforcement import was_refused
+from security.enforcement.guard import was_refused
 from security.sources.telling import account_id, name_of, tell
 
 

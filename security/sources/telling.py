@@ -16,8 +16,8 @@ from events.context import current_context, request_context, use_context
 from events.manager import emit, unified_event_manager
 from events.types import MAX_LABEL_LENGTH, EventCategory, UnifiedEvent, create_event
 from events.writer import usual_mode
-from security.floods import floods
-from security.vocabulary import VOCABULARY, owasp_event
+from security.sources.floods import floods
+from security.sources.vocabulary import VOCABULARY, owasp_event
 
 MAX_TEXT_LENGTH = 200
 
@@ -32,7 +32,7 @@ def tell(
     metadata: dict[str, Any] | None = None,
     using: str | None = None,
 ) -> None:
-    """Emit the event (a word of `security.vocabulary`), or fold it into a summary where it is one of masses.
+    """Emit the event (a word of `security.sources.vocabulary`), or fold it into a summary where it is one of masses.
 
     `account` is the user it is about, or the id; `details` go into its name in OWASP's vocabulary, after the account. With `using` it tells of
     a change in that database, and vanishes if that is rolled back; without, of what happened whatever is rolled back.

@@ -12,8 +12,8 @@ from audit.models import AuditEntry
 from events.models import JournalEntry
 from events.testing import wait_published
 from events.types import utcnow
-from security.alerts import alert
-from security.deliveries import courier
+from security.alerts.deliveries import courier
+from security.alerts.raising import alert
 from security.models import Delivery, Incident
 from tests.support.desk import incident
 
@@ -147,7 +147,7 @@ def test_a_hostile_summary_breaks_no_mail(settings: Any) -> None:
     one.summary = HOSTILE  # not through the database: PostgreSQL takes no NUL
     for delivery in Delivery.objects.all():
         delivery.incident = one
-        from security import messages
+        from security.alerts import messages
 
         messages.send(delivery)
     message = mail.outbox[0].message()

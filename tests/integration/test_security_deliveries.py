@@ -18,7 +18,7 @@ from django.core.management import call_command
 
 from events.stats import stats
 from events.types import utcnow
-from security.deliveries import GRACE, courier
+from security.alerts.deliveries import GRACE, courier
 from security.models import Delivery
 from tests.support.databases import Databases, base_environment
 from tests.support.desk import incident
@@ -217,7 +217,7 @@ def test_processes_share_the_work_and_send_each_once(databases: Databases, tmp_p
                 url=server.url,
                 number=number,
             )
-            work = "from security.deliveries import courier\nresult = len(list(courier.deliver()))"
+            work = "from security.alerts.deliveries import courier\nresult = len(list(courier.deliver()))"
             counts: list[int] = []
             threads = [
                 threading.Thread(target=lambda process=process: counts.append(process.run(work))) for process in (one, other)

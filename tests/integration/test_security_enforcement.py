@@ -25,8 +25,8 @@ from rest_framework.views import APIView
 from audit.models import AuditEntry
 from events.testing import wait_published
 from events.types import utcnow
-from security import cool_offs, enforcement, known_networks
 from security.counters import counters
+from security.enforcement import cool_offs, guard, known_networks
 from security.models import CoolOff, Counter, KnownNetwork
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,7 +41,7 @@ def enforced(settings: Any) -> Iterator[None]:
     known_networks.forget_written()
     yield
     known_networks.forget_written()
-    enforcement.forget_attempt()
+    guard.forget_attempt()
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_what_was_typed_is_kept_only_as_a_hash() -> None:
 def test_a_hostile_username_is_refused_like_any_other(username: str) -> None:
     for _ in range(7):
         assert sign_in(username=username).status_code == 200
-        enforcement.begin_attempt(None, username)
+        guard.begin_attempt(None, username)
 
 
 def test_asynchronous_sign_in_is_guarded(alice: User) -> None:
@@ -321,8 +321,8 @@ def test_release_ends_it_and_is_audited(alice: User) -> None:
     for _ in range(6):
         sign_in()
     subject = CoolOff.objects.get().subject
-    assert enforcement.release(subject, author="carol")
-    assert not enforcement.release(subject, author="carol")
+    assert guard.release(subject, author="carol")
+    assert not guard.release(subject, author="carol")
     assert sign_in(password=PASSWORD).status_code == 302
     (entry,) = told("auth.cool_off_released")
     assert (entry.actor_label, entry.user_id, entry.data["subject"]) == ("carol", str(alice.pk), subject)
@@ -356,7 +356,7 @@ def test_what_one_releases_is_forgotten_in_the_counters_too(alice: User) -> None
     for _ in range(6):
         sign_in()
     subject = CoolOff.objects.get().subject
-    enforcement.release(subject, "carol")
-    hit = enforcement.Scope("pair", *subject.split()[1:], 5).hit._replace(only_look=True)
+    guard.release(subject, "carol")
+    hit = guard.Scope("pair", *subject.split()[1:], 5).hit._replace(only_look=True)
     assert counters().count([hit], utcnow())[0].number == 0
     assert not cool_offs.in_force().exists()

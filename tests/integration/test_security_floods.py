@@ -15,9 +15,9 @@ import events
 from audit.models import AuditEntry
 from events.models import JournalEntry
 from events.testing import wait_published
-from security import floods as module
-from security.floods import Source, Window, floods
-from security.tally import KEPT, Tally
+from security.sources import floods as module
+from security.sources.floods import Source, Window, floods
+from security.sources.tally import KEPT, Tally
 from tests.support.databases import base_environment
 from tests.support.paths import ROOT
 from tests.support.waiting import wait_for

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from events.models import JournalEntry
 from events.stats import stats
 from events.testing import Captured, captured_events
-from security.floods import floods
 from security.middleware import SecurityMiddleware
 from security.sources import django_log
+from security.sources.floods import floods
 from security.sources.streams import RefusedWebSockets
 from tests.support.waiting import await_for
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from events.types import utcnow
-from security.alerts import alert
+from security.alerts.raising import alert
 from security.models import Incident
 
 

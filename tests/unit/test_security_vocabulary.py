@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.types import check_type
-from security.vocabulary import VOCABULARY, owasp_event
+from security.sources.vocabulary import VOCABULARY, owasp_event
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs/how-to/security-sources.md").read_text()

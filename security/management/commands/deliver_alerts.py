@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from security.deliveries import courier
+from security.alerts.deliveries import courier
 
 
 class Command(BaseCommand):

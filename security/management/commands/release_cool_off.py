@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Q, QuerySet
 
-from security import cool_offs
+from security.enforcement import cool_offs
 from security.models import CoolOff
 
 

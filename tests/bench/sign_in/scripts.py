@@ -141,7 +141,7 @@ def reset() -> None:
                 if name.lower() in apps.all_models[label]:
                     apps.get_model(label, name).objects.all().delete()
     if apps.is_installed("security"):
-        from security import known_networks
+        from security.enforcement import known_networks
 
         known_networks.forget_written()
 

@@ -16,11 +16,11 @@ from django.db.models import F, QuerySet
 from events.conf import settings as events_settings
 from events.stats import stats
 from events.types import utcnow
-from security import messages, webhooks
+from security.alerts import messages, webhooks
 from security.conf import settings
 from security.models import Delivery
 
-logger = logging.getLogger("security.deliveries")
+logger = logging.getLogger("security.alerts")
 
 SENDERS: Final[dict[str, Callable[[Delivery], None]]] = {"mail": messages.send, "webhook": webhooks.post}
 # Beyond the time that an attempt may take: then its process is taken for dead, and another one tries.

@@ -22,11 +22,11 @@ from django.http import HttpRequest
 from events.context import current_context, request_context
 from events.manager import emit
 from events.types import EventCategory, EventPriority, utcnow
-from security import cool_offs, known_networks
 from security.accounts import MAX_USERNAME_LENGTH, find_account, username_hash
 from security.conf import settings
-from security.cool_offs import Claim, Scope
 from security.counters import counters
+from security.enforcement import cool_offs, known_networks
+from security.enforcement.cool_offs import Claim, Scope
 from security.networks import network_of
 
 LOGIN_REFUSED: Final = "auth.login_refused"
@@ -63,8 +63,8 @@ _attempt: ContextVar[Attempt | None] = ContextVar("security_attempt", default=No
 
 def connect() -> None:
     """Follow Django's signals. Doing it again changes nothing."""
-    user_logged_in.connect(_on_logged_in, dispatch_uid="security.enforcement.logged_in")
-    user_login_failed.connect(_on_login_failed, dispatch_uid="security.enforcement.login_failed")
+    user_logged_in.connect(_on_logged_in, dispatch_uid="security.enforcement.guard.logged_in")
+    user_login_failed.connect(_on_login_failed, dispatch_uid="security.enforcement.guard.login_failed")
 
 
 def begin_attempt(request: HttpRequest | None, username: Any) -> Refusal | None:
@@ -100,7 +100,7 @@ def was_refused(username: Any) -> bool:
 
 
 def release(subject: str, author: str) -> bool:
-    """See `security.cool_offs.release`."""
+    """See `security.enforcement.cool_offs.release`."""
     return cool_offs.release(subject, author)
 
 

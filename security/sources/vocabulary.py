@@ -18,7 +18,7 @@ MAX_DETAIL_LENGTH = 100
 class Word:
     """One type of event. `owasp` is "" where that vocabulary has no word for it.
 
-    `many` is the type of the summaries into which masses of it are folded (`security.floods`); None where every one is told: what
+    `many` is the type of the summaries into which masses of it are folded (`security.sources.floods`); None where every one is told: what
     somebody did who may do it. `only_many`: one alone is nothing to tell.
     """
 

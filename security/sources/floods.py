@@ -23,8 +23,8 @@ from events.manager import emit
 from events.types import EventCategory, UnifiedEvent
 from security.conf import settings
 from security.networks import network_of
-from security.tally import Tally
-from security.vocabulary import VOCABULARY, owasp_event
+from security.sources.tally import Tally
+from security.sources.vocabulary import VOCABULARY, owasp_event
 
 MINUTE: Final = 60.0
 UNKNOWN: Final = ""

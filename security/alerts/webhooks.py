@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import orjson
 
+from security.alerts.messages import incident_url, message_id
 from security.conf import settings
-from security.messages import incident_url, message_id
 from security.models import Delivery
 
 

@@ -1,4 +1,4 @@
-"""One alert an incident: to the administrators' browsers at once, by mail and to webhooks through `security.deliveries`."""
+"""One alert an incident: to the administrators' browsers at once, by mail and to webhooks through `security.alerts.deliveries`."""
 
 from __future__ import annotations
 
