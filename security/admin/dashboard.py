@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from django.apps import apps
 from django.core.exceptions import PermissionDenied
 from django.db.models import Case, Count, IntegerField, Value, When
 from django.http import HttpRequest, HttpResponse
@@ -13,9 +12,11 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 
+from events.client_ip import undeclared_proxy
 from events.types import utcnow
 from security.admin.figures import HOURS, OPTIONS, Frequent, figures
 from security.admin.pages import audit_url
+from security.memory import seen_proxies
 from security.models import CoolOff, Delivery, Incident, Severity
 
 SHOWN: Final = 10
@@ -68,20 +69,13 @@ def warnings() -> list[str]:
     """What somebody should put right, in words."""
     found = [
         f"X-Forwarded-For comes from {proxy}, which is not in EVENTS['TRUSTED_PROXIES']: the address of every client is taken to be that."
-        for proxy in _undeclared_proxies()
+        for proxy in seen_proxies()[:SHOWN]
+        if undeclared_proxy(proxy, "x") is not None
     ]
     given_up = Delivery.objects.filter(state=Delivery.State.FAILED, incident__state__in=NOT_CLOSED)
     for channel, number in given_up.order_by().values_list("channel").annotate(Count("pk")):
         found.append(f"{number} alert{'' if number == 1 else 's'} by {channel} could not be delivered.")
     return found
-
-
-def _undeclared_proxies() -> list[str]:
-    remembered = apps.get_app_config("security").models.get("remembered")
-    if remembered is None:
-        return []
-    seen = remembered._default_manager.filter(kind="proxy").order_by("-seen_at")
-    return list(seen.values_list("value", flat=True)[:SHOWN])
 
 
 def _linked(request: HttpRequest, found: list[Frequent], parameter: str) -> list[tuple[Frequent, str]]:

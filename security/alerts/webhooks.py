@@ -1,4 +1,4 @@
-"""Alerts as JSON that is posted and signed. How to verify one: docs/how-to/security-desk.md."""
+"""Alerts as JSON that is posted and signed. How to verify one: docs/how-to/work-on-incidents.md."""
 
 from __future__ import annotations
 

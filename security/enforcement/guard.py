@@ -20,14 +20,14 @@ from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.http import HttpRequest
 
 from events.context import current_context, request_context
-from events.manager import emit
-from events.types import EventCategory, EventPriority, utcnow
+from events.types import EventPriority, utcnow
 from security.accounts import MAX_USERNAME_LENGTH, find_account, username_hash
 from security.conf import settings
 from security.counters import counters
 from security.enforcement import cool_offs, known_networks
 from security.enforcement.cool_offs import Claim, Scope
 from security.networks import network_of
+from security.sources.telling import name_of, tell
 
 LOGIN_REFUSED: Final = "auth.login_refused"
 PAIR, ACCOUNT, ADDRESS = "pair", "account", "address"
@@ -194,13 +194,11 @@ def _is_allowed(address: str) -> bool:
 
 def _tell(scope: Scope, claimed: Claim, username: Any, address: str | None) -> None:
     account = find_account(username)
-    who = {"username": account.get_username()} if account else {"username_hash": username_hash(username)}
-    metadata = {"outcome": "denied"} | ({"ip_address": address} if address else {})
-    emit(
+    who = name_of(account) if account else {"username_hash": username_hash(username)}
+    tell(
         LOGIN_REFUSED,
         who | {"scope": scope.kind, "subject": scope.subject, "until": claimed.until.isoformat(), "times": claimed.times},
-        category=EventCategory.SECURITY,
-        priority=EventPriority.HIGH if claimed.is_new else EventPriority.NORMAL,
-        user_id=str(account.pk) if account else None,
-        metadata=metadata,
+        account=account,
+        metadata={"ip_address": address} if address else None,
+        priority=EventPriority.HIGH if claimed.is_new else None,
     )

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from events.conf import WriteMode, settings
 from events.context import current_context, request_context, use_context
 from events.manager import emit, unified_event_manager
-from events.types import MAX_LABEL_LENGTH, EventCategory, UnifiedEvent, create_event
+from events.types import MAX_LABEL_LENGTH, EventCategory, EventPriority, UnifiedEvent, create_event
 from events.writer import usual_mode
 from security.sources.floods import floods
 from security.sources.vocabulary import VOCABULARY, owasp_event
@@ -31,16 +31,20 @@ def tell(
     details: Iterable[Any] = (),
     metadata: dict[str, Any] | None = None,
     using: str | None = None,
+    priority: EventPriority | None = None,
 ) -> None:
     """Emit the event (a word of `security.sources.vocabulary`), or fold it into a summary where it is one of masses.
 
-    `account` is the user it is about, or the id; `details` go into its name in OWASP's vocabulary, after the account. With `using` it tells of
+    `account` is the user it is about, or the id; `details` go into its name in OWASP's vocabulary, after the account. `priority`: another than the
+    word's. With `using` it tells of
     a change in that database, and vanishes if that is rolled back; without, of what happened whatever is rolled back.
     """
     word, user_id = VOCABULARY[event_type], account if isinstance(account, str) else account_id(account)
     named = owasp_event(event_type, user_id, *details)
     stated = {"outcome": word.outcome} | ({"owasp": named} if named else {}) | (metadata or {})
-    event = create_event(EventCategory.SECURITY, event_type, data, user_id=user_id, priority=word.priority, metadata=stated)
+    event = create_event(
+        EventCategory.SECURITY, event_type, data, user_id=user_id, priority=priority or word.priority, metadata=stated
+    )
     with context_of(request):
         if using is not None:
             _emit_with_change(event, using)

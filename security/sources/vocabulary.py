@@ -34,6 +34,7 @@ HIGH, LOW = EventPriority.HIGH, EventPriority.LOW
 VOCABULARY: Final[dict[str, Word]] = {
     "auth.login_success": Word("authn_login_success"),
     "auth.login_failure": Word("authn_login_fail", "failure", HIGH, many="auth.login_failures"),
+    "auth.login_refused": Word("authn_login_fail_max", "denied", many="auth.logins_refused"),
     "auth.logout": Word("session_expired"),
     "account.created": Word("user_created"),
     "account.deleted": Word("user_deleted", priority=HIGH),

@@ -230,7 +230,7 @@ def test_what_a_group_is_granted_is_told_with_how_many_it_concerns(alice: User, 
         else:
             permission("add_group").group_set.add(group)
         permission("add_group").group_set.clear()
-    first, second = events
+    first, second = (event for event in events if event.event_type.startswith("group."))
     assert first.event_type == second.event_type == "group.permissions_changed"
     assert first.data == {"group": "editors", "members": 1, "granted": ["auth.add_group"], "revoked": []}
     assert second.data["revoked"] == ["auth.add_group"]
@@ -291,9 +291,9 @@ def test_a_token_is_told_when_it_is_made_revoked_and_used_after_that(alice: User
         key, label = token.key, tokens.token_id(token.key)
         TokenProxy.objects.get(pk=key).delete()
         assert use(key) == 401
-    assert [event.event_type for event in events] == ["token.created", "token.revoked", "token.reused"]
+    assert told(events) == ["token.created", "token.revoked", "token.reused"]
     assert {event.user_id for event in events} == {str(alice.pk)}
-    assert {event.data["token_id"] for event in events} == {label}
+    assert {event.data["token_id"] for event in events if event.event_type.startswith("token.")} == {label}
     assert events[2].metadata["owasp"] == f"authn_token_reuse:{alice.pk},{label}"
     stored = f"{list(JournalEntry.objects.values())}{list(AuditEntry.objects.values())}{list(Remembered.objects.values())}"
     assert key not in stored
@@ -324,7 +324,7 @@ async def test_a_token_from_a_new_address_is_told_in_an_asynchronous_server(alic
         for address in ("203.0.113.9", "203.0.113.10"):
             await AsyncClient().get("/api/fine/", headers={"Authorization": f"Token {key}", "X-Forwarded-For": address})
             await sync_to_async(unified_event_manager.shutdown)()
-    assert events.types == ["token.new_address"]
+    assert told(events) == ["token.new_address"]
 
 
 @pytest.mark.urls("tests.support.refusing")

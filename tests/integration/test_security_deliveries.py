@@ -30,7 +30,7 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SECRET = "shared"
-PAGE = ROOT / "docs" / "how-to" / "security-desk.md"
+PAGE = ROOT / "docs" / "how-to" / "work-on-incidents.md"
 
 
 @pytest.fixture(autouse=True)

@@ -440,7 +440,7 @@ def test_a_cool_off_is_released_by_who_may(client: Client) -> None:
     assert CoolOff.objects.count() == 2
     release(account("worker", "view_cooloff", "delete_cooloff"), one)
     assert list(CoolOff.objects.all()) == [other]
-    assert AuditEntry.objects.get(event_type="cooloff.released").actor_label == "worker"
+    assert AuditEntry.objects.get(event_type="auth.cool_off_released").actor_label == "worker"
 
 
 def test_a_cool_off_that_is_over_says_so(client: Client) -> None:

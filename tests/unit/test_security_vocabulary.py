@@ -10,7 +10,7 @@ from events.types import check_type
 from security.sources.vocabulary import VOCABULARY, owasp_event
 from tests.support.paths import ROOT
 
-PAGE = (ROOT / "docs/how-to/security-sources.md").read_text()
+PAGE = (ROOT / "docs/how-to/watch-security.md").read_text()
 
 
 @pytest.mark.parametrize("event_type", VOCABULARY)
