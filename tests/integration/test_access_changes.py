@@ -78,7 +78,16 @@ async def test_signing_out_closes_the_streams_of_that_session_and_no_other(
             "session",
         ),
     ],
-    ids=["deactivated", "new password", "token", "token in the admin", "no superuser", "permission", "permission's users", "group's permission"],
+    ids=[
+        "deactivated",
+        "new password",
+        "token",
+        "token in the admin",
+        "no superuser",
+        "permission",
+        "permission's users",
+        "group's permission",
+    ],
 )
 async def test_losing_access_closes_the_streams_in_every_process(
     serve: Servers, transport: Transport, name: str, grant: str, change: str, how: str
