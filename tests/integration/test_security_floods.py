@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.contrib.auth.signals import user_login_failed
+from django.db import connections
 from django.test import RequestFactory
 
 import events
@@ -31,6 +32,12 @@ def fail(number: int, address: str = "203.0.113.9", username: str = "nobody") ->
     for _ in range(number):
         request = RequestFactory().post("/", REMOTE_ADDR=address)
         user_login_failed.send(sender=__name__, credentials={"username": username}, request=request)
+
+
+def fail_and_close(number: int, address: str) -> None:
+    """In a thread of its own."""
+    fail(number, address)
+    connections.close_all()
 
 
 def told(event_type: str) -> list[dict[str, Any]]:
@@ -61,11 +68,8 @@ def test_what_is_beyond_the_limit_is_counted(settings: Any) -> None:
 
 def test_ten_thousand_failures_from_many_threads_are_some_rows_and_exactly_ten_thousand(settings: Any) -> None:
     settings.SECURITY = {"FLOOD_SUMMARY_INTERVAL": 0.2}
-    work = [threading.Thread(target=fail, args=(1_250, f"203.0.113.{n}")) for n in range(8)]
-    for thread in work:
-        thread.start()
-    for thread in work:
-        thread.join()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(fail_and_close, [1_250] * 8, [f"203.0.113.{n}" for n in range(8)]))
     floods.stop()
     wait_published()
     assert sum_of_all() == 10_000
