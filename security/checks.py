@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 
 from events.checks import settings_errors
 from events.client_ip import undeclared_proxy
+from events.conf import EventsSettings
 from events.conf import settings as events_settings
 from security.conf import SecuritySettings, redis_url, settings
 from security.memory import seen_proxies
@@ -77,7 +78,7 @@ def check_middleware(**kwargs: Any) -> list[CheckMessage]:
 @register(Tags.database)
 def check_proxies(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """security.W002: `X-Forwarded-For` came from peers that are no declared proxies. Only with `check --database`."""
-    if events_settings().DATABASE not in (databases or ()):
+    if settings_errors(EventsSettings, "") or events_settings().DATABASE not in (databases or ()):
         return []
     try:
         peers = [peer for peer in seen_proxies() if undeclared_proxy(peer, "x") is not None]

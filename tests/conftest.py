@@ -16,6 +16,8 @@ from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.db import connections
 from django.test import TransactionTestCase
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from tests.support import services
 from tests.support.databases import Databases, base_environment, drop_template
@@ -33,6 +35,11 @@ DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "serve", "serv
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database-tests", action="store_true", help="only tests that use the database: for a run on another one")
+
+
+# How quickly examples are made depends on who else uses the machine.
+hypothesis_settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
