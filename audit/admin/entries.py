@@ -128,7 +128,7 @@ class AuditEntryAdmin(IntegrityPage, ReadOnlyAdmin):
             if self.has_export_permission(request)
             else [],
             "may_verify": self.has_verify_permission(request),
-            "live_url": changelist.get_query_string({LIVE: changelist.live_parameter()}) if changelist.is_first else "",
+            "live_url": changelist.get_query_string({LIVE: changelist.live_parameter}) if changelist.is_first else "",
         }
 
     @display(description="Time")
