@@ -20,7 +20,7 @@ from audit.admin.filters import PERIODS
 from audit.reading.formats import FORMATS
 from audit.reading.paging import Key, read_page
 from audit.reading.selection import Selection
-from audit.reading.streaming import export_response
+from audit.reading.streaming import UNRECORDED, export_response
 from events.types import utcnow
 
 TIMELINE_SIZE = 100
@@ -100,7 +100,8 @@ class LogPages:
             changelist = self.get_changelist_instance(request)  # type: ignore[attr-defined]
         except IncorrectLookupParameters:
             return HttpResponseRedirect(f"{reverse('admin:audit_auditentry_changelist')}?e=1")
-        return export_response(request, form, changelist.queryset, changelist.asked)
+        exported = export_response(request, form, changelist.queryset, changelist.asked)
+        return exported or HttpResponse(UNRECORDED, status=503, content_type="text/plain")
 
     def _check_view(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):  # type: ignore[attr-defined]
