@@ -110,6 +110,7 @@ def test_an_event_is_stored_with_what_the_server_saw(admin: Client) -> None:
     admin_id = str(User.objects.get(username="admin").pk)
     assert event.metadata == {
         "tags": ["a"],
+        "via": "api",
         "actor": {"type": "token", "id": admin_id, "label": "admin"},
         "request_id": "r-1",
         "ip_address": "127.0.0.1",
@@ -187,6 +188,10 @@ def test_a_list_with_a_bad_event_stores_nothing_and_each_bad_one_is_named(admin:
         ({"type": "a.b", "metadata": {"ip_address": "1.1.1.1"}}, "metadata"),
         ({"type": "a.b", "metadata": {"user_agent": "x"}}, "metadata"),
         ({"type": "a.b", "metadata": {"request_id": "x"}}, "metadata"),
+        ({"type": "a.b", "metadata": {"via": "code"}}, "metadata"),
+        ({"type": "audit_log.verified", "category": "audit"}, "type"),
+        ({"type": "audit_log.recorded", "category": "monitoring"}, "type"),
+        ({"type": "a.verified", "category": "security", "data": {"resource_type": "audit_log"}}, "data"),
         ({"type": "a.b", "metadata": {"derived_from": "x"}}, "metadata"),
         ({"type": "a.b", "metadata": {"source_category": "realtime"}}, "metadata"),
         ({"type": "a.b", "metadata": {"replayed": True}}, "metadata"),
