@@ -34,6 +34,11 @@ class AuditSettings(AppSettings):
     MAX_VALUE_LENGTH: int = Field(
         10_000, ge=100, description="Characters of a tracked text value that are kept; of a longer one, its start and its digest."
     )
+    MAX_JSON_LENGTH: int = Field(
+        100_000,
+        ge=100,
+        description="Bytes of a tracked JSON value that are kept; of a longer one, and of one that is nested too deep, its digest.",
+    )
     SEAL_KEYS: list[SecretStr] = Field(
         [],
         description="Keys of the seals, `ID:ALGORITHM:HEX` (`python -m audit.evidence.keys` makes them): the first that can sign seals, all "

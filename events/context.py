@@ -79,13 +79,19 @@ class RequestContext(Context):
     request: HttpRequest | None = None
 
     def current_actor(self) -> Actor | None:
-        return self.actor or self._actor_of(getattr(self.request, "user", None))
+        if self.actor is not None:
+            return self.actor
+        user = getattr(self.request, "user", None)
+        if not _is_unresolved(user):
+            return self._actor_of(user)
+        with _resolution() as is_first:
+            return self._actor_of(user) if is_first else None
 
     async def acurrent_actor(self) -> Actor | None:
-        user = getattr(self.request, "user", None)
-        if self.actor is None and isinstance(user, LazyObject) and user._wrapped is empty:
-            return self._actor_of(await cast("Any", self.request).auser())
-        return self.current_actor()
+        if self.actor is not None or not _is_unresolved(getattr(self.request, "user", None)):
+            return self.current_actor()
+        with _resolution() as is_first:
+            return self._actor_of(await cast("Any", self.request).auser()) if is_first else None
 
     def _actor_of(self, user: Any) -> Actor | None:
         by_token = getattr(self.request, "auth", None) is not None
@@ -93,6 +99,27 @@ class RequestContext(Context):
 
     def current_session(self) -> str | None:
         return session_label(getattr(getattr(self.request, "session", None), "session_key", None))
+
+
+def _is_unresolved(user: Any) -> bool:
+    return isinstance(user, LazyObject) and user._wrapped is empty
+
+
+_is_resolving: ContextVar[bool] = ContextVar("events_is_resolving", default=False)
+
+
+@contextmanager
+def _resolution() -> Iterator[bool]:
+    """While a request's user is looked up. Whether it is not already: what looks a user up may save something itself (when they were last
+    seen), and asks who does that. Nobody knows yet."""
+    if _is_resolving.get():
+        yield False
+        return
+    token = _is_resolving.set(True)
+    try:
+        yield True
+    finally:
+        _is_resolving.reset(token)
 
 
 _current: ContextVar[Context | None] = ContextVar("events_context", default=None)
@@ -139,10 +166,12 @@ def act_as(actor: Actor) -> Iterator[None]:
 
 
 def user_actor(user: Any, *, by_token: bool = False, impersonator: Any = None) -> Actor | None:
-    """The actor that a signed-in user is; None for an anonymous one. `impersonator` is the user who acts in their name."""
-    if user is None or not user.is_authenticated:
+    """The actor that a signed-in user is, or another principal that says `is_authenticated`; None for an anonymous one. `impersonator` is the user who acts in their name."""
+    if user is None or not getattr(user, "is_authenticated", False):
         return None
-    return Actor("token" if by_token else "user", str(user.pk), user.get_username(), user_actor(impersonator))
+    pk, name = getattr(user, "pk", None), getattr(user, "get_username", user.__str__)  # a machine's principal may have neither
+    label = str(name() or "")
+    return Actor("token" if by_token else "user", None if pk is None else str(pk), label, user_actor(impersonator))
 
 
 def task_actor(name: str, task_id: str | None = None) -> Actor:

@@ -17,11 +17,10 @@ from django.db import models, router, transaction
 
 from audit.models import CHANGE, AuditEntry
 from audit.tracking.changes import Plan
-from audit.tracking.entries import insert, row
+from audit.tracking.entries import insert, resource_id_of, row
 from audit.tracking.histories import OBSERVED, Links, histories_of
 from audit.tracking.registry import plans
 from audit.tracking.through import compared_fields, ends_of, keeper_of
-from events.redaction import hashed
 
 # Rows that are looked at together.
 CHUNK = 500
@@ -67,7 +66,7 @@ def compare(model: type[models.Model]) -> Iterator[Finding]:
     ids = (
         recorded.exclude(resource_id="").order_by("resource_id").values_list("resource_id", flat=True).distinct().iterator(CHUNK)
     )
-    gone = _in_chunks(plan, using, map(model._meta.pk.to_python, ids))
+    gone = _in_chunks(plan, using, (_key_of(model, resource_id) for resource_id in ids))
     yield from (finding for finding in gone if finding.kind == "missing")  # the rest was found by its row
 
 
@@ -77,6 +76,14 @@ def _in_chunks(plan: Plan, using: str, keys: Iterable[Any]) -> Iterator[Finding]
         if found:
             again = set(_findings(plan, using, chunk))
             yield from (finding for finding in found if finding in again)
+
+
+def _key_of(model: type[models.Model], resource_id: str) -> Any:
+    """The key that has this id in the log."""
+    fields = model._meta.pk_fields
+    parts = [resource_id] if len(fields) == 1 else json.loads(resource_id)
+    key = tuple(field.to_python(part) for field, part in zip(fields, parts, strict=True))
+    return key if len(key) > 1 else key[0]
 
 
 def _batched(items: Iterable[Any], number: int) -> Iterator[list[Any]]:
@@ -89,10 +96,11 @@ def _findings(plan: Plan, using: str, keys: list[Any]) -> list[Finding]:
     with transaction.atomic(using=using):
         rows = plan.model._base_manager.using(using).in_bulk(keys)
         links = {field.name: _links(plan, field, using, rows) for field in compared_fields(plan)}
-        histories = histories_of(plan, using, [_id(plan, key) for key in keys])
+        histories = histories_of(plan, using, [resource_id_of(plan, key) for key in keys])
     found: list[Finding] = []
     for key in keys:
-        history, resource_id = histories[_id(plan, key)], _id(plan, key)
+        resource_id = resource_id_of(plan, key)
+        history = histories[resource_id]
         if key not in rows:
             if history.exists:
                 found.append(Finding(plan.resource_type, resource_id, "missing"))
@@ -109,10 +117,6 @@ def _findings(plan: Plan, using: str, keys: list[Any]) -> list[Finding]:
             for name, of_field in links.items():
                 found += _links_differ(plan, resource_id, name, of_field[key], history.links[name])
     return found
-
-
-def _id(plan: Plan, key: Any) -> str:
-    return str(hashed(key) if plan.pk_is_secret else key)
 
 
 def _values(plan: Plan, instance: models.Model) -> dict[str, Any]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 from django.db.models.expressions import Col
 from django.db.models.sql import Query
 from django.db.models.sql.where import WhereNode
 
-from audit.tracking.changes import Plan, as_json
+from audit.tracking.changes import Declaration, Plan
 from audit.tracking.entries import Row, row
-from events.redaction import REDACTED, is_secret, redacted
+from audit.tracking.registry import plans
+from audit.tracking.values import dumped
+from events.redaction import REDACTED, hashed, masked, redacted
 
 # Values of an `IN` that are kept.
 MOST_VALUES = 20
@@ -45,10 +48,13 @@ def _lookup(plan: Plan, lookup: Any) -> dict[str, Any]:
     left = getattr(lookup, "lhs", None)
     if not isinstance(left, Col):
         return {"condition": type(lookup).__name__}
-    name = left.target.name
-    own = {f.name for f in plan.fields if f.attname not in plan.secrets}
-    is_open = name in own if left.target.model is plan.model else not is_secret(name)
-    return {"field": name, "lookup": lookup.lookup_name, "value": _value(lookup.rhs) if is_open else REDACTED}
+    target, of = left.target, left.target.model
+    is_own = issubclass(plan.model, of)  # a parent's field too
+    nearest = plan if is_own else plans.get(of)
+    declared = nearest.declaration if nearest else Declaration()
+    is_open = target.name not in declared.exclude and declared.keeper(target) not in (masked, hashed)
+    found = {"field": target.name, "lookup": lookup.lookup_name, "value": _value(lookup.rhs) if is_open else REDACTED}
+    return found if is_own else {"model": of._meta.label_lower} | found
 
 
 def _value(value: Any) -> Any:
@@ -56,4 +62,4 @@ def _value(value: Any) -> Any:
         return {"expression": type(value).__name__}
     if isinstance(value, (list, tuple, set, frozenset)) and len(value) > MOST_VALUES:
         return {"values": len(value)}
-    return redacted(as_json(value))
+    return redacted(orjson.loads(dumped(value)))

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
-from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from audit.models import CHANGE, MAX_TEXT_LENGTH, AuditEntry, Outcome, new_salt
 from audit.tracking.changes import Changes, Plan
 from audit.tracking.ids import id_at
+from audit.tracking.values import as_json
 from events.client_ip import without_scope
 from events.context import current_context
 from events.redaction import hashed, redacted_text
@@ -59,6 +59,8 @@ class Row(NamedTuple):
 CONSTANTS = {"source_category": CHANGE, "priority": str(EventPriority.NORMAL)}
 # Rows that one statement writes: SQLite takes 32,766 parameters.
 MOST_ROWS = 1_000
+# A secret value that is shorter stands in many a text by chance: what would be cut out of a label says nothing, or gives it away.
+SHORTEST_SECRET = 4
 
 
 def author() -> Author:
@@ -88,7 +90,6 @@ def row(
     outcome: Outcome = Outcome.SUCCESS,
 ) -> Row:
     """The entry of one change, by who is at work here. `pk` None: of many objects."""
-    resource_id = "" if pk is None else str(hashed(pk) if plan.pk_is_secret else pk)
     now = utcnow()
     return Row(
         id_at(now),
@@ -97,13 +98,22 @@ def row(
         outcome.value,
         now,
         plan.resource_type[:MAX_TYPE_LENGTH],
-        resource_id[:MAX_TEXT_LENGTH],
+        resource_id_of(plan, pk)[:MAX_TEXT_LENGTH],
         label,
         None if changes is None else orjson.dumps(changes).decode(),
         orjson.dumps(data).decode() if data else "{}",
         new_salt(),
         author(),
     )
+
+
+def resource_id_of(plan: Plan, pk: Any) -> str:
+    """The id that an object has in the log: its key as text, one of several columns as JSON, of a secret one the hash."""
+    if pk is None:
+        return ""
+    if isinstance(pk, tuple):
+        pk = orjson.dumps(as_json(pk)).decode()
+    return str(hashed(pk) if plan.pk_is_secret else pk)
 
 
 _FIELDS: Final = (*Row._fields[:-1], *Author._fields)
@@ -143,16 +153,30 @@ def _refuse(*args: Any) -> Any:
 
 
 def label_of(plan: Plan, instance: models.Model, connection: BaseDatabaseWrapper) -> str:
-    """The display text of an object, without secrets. Never at the cost of a query: where its `__str__` needs one, type and key."""
+    """The display text of an object, without secrets. Never at the cost of a query, nor of the change: where its `__str__` needs a query
+    or raises, type and key."""
     connection.execute_wrappers.append(_refuse)  # as `execute_wrapper` does, for a third of the time
     try:
-        text = plan.declaration.label(instance)
-    except (_QueryRefusedError, ObjectDoesNotExist, AttributeError, TypeError, ValueError):
-        text = f"{plan.model._meta.verbose_name} {'' if plan.pk_is_secret else instance.pk}"
+        text = _without_secrets(plan, instance, str(plan.declaration.label(instance) or ""))
+    except Exception:  # noqa: BLE001 - the project's code, run for display only: whatever it raises must not keep a row from being saved
+        text = None
     finally:
         connection.execute_wrappers.pop()
+    if text is None:
+        text = f"{plan.model._meta.verbose_name} {'' if plan.pk_is_secret else instance.pk}"
+    return redacted_text(text.replace("\0", "\ufffd"))[:MAX_TEXT_LENGTH]
+
+
+def _without_secrets(plan: Plan, instance: models.Model, text: str) -> str | None:
+    """The text without the values of secret fields; None where one that is too short to be cut out may stand in it."""
     values = vars(instance)
     for name in plan.secrets:
-        if isinstance(secret := values.get(name), str) and secret:
-            text = text.replace(secret, "…")
-    return redacted_text(text.replace("\0", "\ufffd"))[:MAX_TEXT_LENGTH]
+        secret = values.get(name)
+        if secret is None or secret == "" or isinstance(secret, (dict, list)):
+            continue
+        shown = str(secret)
+        if shown in text:
+            if len(shown) < SHORTEST_SECRET:
+                return None
+            text = text.replace(shown, "…")
+    return text

@@ -53,7 +53,8 @@ class History:
             began = self.exists is False
             self.exists = True
             if entry.action == CREATED:
-                self.values = dict.fromkeys(names)
+                if "parent" not in entry.data:  # else it tells of a part of the columns only
+                    self.values = dict.fromkeys(names)
                 self.links.update({name: Links(complete=True) for name in many})
             self.values |= new
             for name in [n for n, value in new.items() if isinstance(value, dict) and value.keys() == {"expression"}]:

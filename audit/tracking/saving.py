@@ -15,11 +15,18 @@ from audit.tracking.scopes import ledger, record, scope_here, transaction_of
 from audit.tracking.snapshots import known_values, remember
 
 
-def record_creation(instance: models.Model, connection: BaseDatabaseWrapper) -> None:
-    """Record an object whose row was inserted, with all its values."""
-    plan, values = plan_of(type(instance)), instance.__dict__
-    entry = row(plan, CREATED, instance.pk, label_of(plan, instance, connection), plan.created(values))
-    remember(instance, plan.saved({}, values, None), record(connection, [entry]))
+def record_creation(
+    instance: models.Model, connection: BaseDatabaseWrapper, written: dict[str, Any], names: Collection[str] | None
+) -> None:
+    """Record an object whose row was inserted, with all its values, or those of the fields `names`: its parents' were there.
+
+    `written` are values that it has not itself.
+    """
+    plan, values = plan_of(type(instance)), instance.__dict__ | written
+    changes = plan.created(values if names is None else {name: values.get(name) for name in names})
+    data = None if names is None else {"parent": "not written"}
+    entry = row(plan, CREATED, instance.pk, label_of(plan, instance, connection), changes, data)
+    remember(instance, plan.saved({}, values, names), record(connection, [entry]))
 
 
 def record_update(
@@ -36,7 +43,10 @@ def record_update(
     """
     plan, connection = plan_of(type(instance)), connections[using]
     known = known_values(instance, using) or {}
-    changes, unknown, snapshot = plan.changed(known, instance.__dict__, names)
+    written = instance.__dict__ | {
+        field.attname: value for field, _, value in values
+    }  # a field may write what it does not assign
+    changes, unknown, snapshot = plan.changed(known, written, names)
     if not changes:
         return update()
     data = {"old_unknown": unknown} if unknown else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import models, router
 
 from audit.tracking.scopes import Scope
@@ -16,6 +17,9 @@ class Snapshot:
 
     def __init__(self, values: dict[str, Any], scope: Scope | None = None, previous: Snapshot | None = None) -> None:
         self.values, self.scope, self.previous = values, scope, previous
+
+    def __deepcopy__(self, memo: Any) -> Snapshot:
+        return self  # nobody changes one: a copy's truth hangs on the same transaction
 
     def __reduce__(self) -> Any:
         # Whoever gets a copy in another process can't learn how the transaction ended.
@@ -35,13 +39,21 @@ def known_values(instance: models.Model, using: str) -> dict[str, Any] | None:
     snapshot = valid_snapshot(instance)
     if snapshot is None:
         return None
-    pk = instance._meta.pk
-    if pk is not None and snapshot.values.get(pk.attname) != instance.__dict__.get(pk.attname):
-        return None  # it was loaded from another row
+    for field in instance._meta.pk_fields:
+        old, new = snapshot.values.get(field.attname), instance.__dict__.get(field.attname)
+        if old != new and not _same_key(field, old, new):
+            return None  # it was loaded from another row
     loaded_from = instance._state.db
     if loaded_from is None or loaded_from == using or loaded_from == router.db_for_read(type(instance), instance=instance):
         return snapshot.values
     return None
+
+
+def _same_key(field: Any, old: Any, new: Any) -> bool:
+    try:
+        return old is not None and new is not None and field.to_python(old) == field.to_python(new)  # "5" is 5
+    except ValidationError:
+        return False
 
 
 def remember(instance: models.Model, values: dict[str, Any], scope: Scope | None) -> None:

@@ -24,9 +24,10 @@ from django.db.models.options import Options, make_immutable_fields_list
 from django.db.models.signals import m2m_changed
 from django.utils.functional import cached_property
 
-from audit.tracking.changes import Changes, Plan, as_json
+from audit.tracking.changes import Changes, Plan
 from audit.tracking.entries import UPDATED, Row, label_of, row
 from audit.tracking.scopes import batch, record
+from audit.tracking.values import as_json
 from events.redaction import hashed, is_secret, masked
 
 Pairs = list[tuple[Any, Any]]

@@ -109,7 +109,7 @@ class Tracked(models.Model):
     def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any) -> Any:
         new = super().from_db(db, field_names, values, **kwargs)
         scope = scope_of_reading(new._state.db or "default")
-        new._state.snapshot = Snapshot(plan_of(cls).loaded(new.__dict__), scope)  # type: ignore[attr-defined]
+        new._state.snapshot = Snapshot(plan_of(cls).loaded(zip(field_names, values, strict=False)), scope)  # type: ignore[attr-defined]
         return new
 
     def refresh_from_db(self, using: str | None = None, fields: Any = None, from_queryset: Any = None) -> None:
@@ -118,6 +118,10 @@ class Tracked(models.Model):
         known = {} if names is None else known_values(self, self._state.db or "default") or {}
         scope = scope_of_reading(self._state.db or "default")
         remember(self, plan_of(type(self)).saved(known, self.__dict__, names), scope)
+
+    def _save_table(self, raw: bool = False, *args: Any, **kwargs: Any) -> Any:
+        self._state.raw = raw  # type: ignore[attr-defined]
+        return super()._save_table(raw, *args, **kwargs)  # type: ignore[misc]
 
     def _do_update(  # type: ignore[override]  # as in Django 5.2
         self, base_qs: Any, using: str, pk_val: Any, values: Any, update_fields: Any, forced_update: bool
@@ -128,7 +132,7 @@ class Tracked(models.Model):
 
         if base_qs.model is not self._meta.concrete_model:  # a parent's table: its columns are this object's
             return update()
-        names = None if update_fields is None else frozenset(update_fields)
+        names = _written_raw(self, self._state.raw) if update_fields is None else frozenset(update_fields)  # type: ignore[attr-defined]
         in_one = bool(values) and (forced_update or not self._meta.select_on_save)
         return record_update(self, using, names, update, (lambda: base_qs.filter(pk=pk_val)) if in_one else None, values)
 
@@ -137,13 +141,16 @@ class Tracked(models.Model):
         if manager.model is not self._meta.concrete_model:
             return inserting(manager, using, fields, returning_fields, raw)
         connection = connections[using]
+        computed = plan_of(type(self)).computed
+        number = len(returning_fields)
         with transaction_of(connection):
-            results = inserting(manager, using, fields, returning_fields, raw)
-            if results:
-                for value, field in zip(results[0], returning_fields, strict=True):
-                    setattr(self, field.attname, value)
-            record_creation(self, connection)
-        return results
+            results = inserting(manager, using, fields, [*returning_fields, *computed], raw)
+            given = results[0] if results else ()
+            for value, field in zip(given[:number], returning_fields, strict=True):
+                setattr(self, field.attname, value)
+            written = {field.attname: value for field, value in zip(computed, given[number:], strict=True)}
+            record_creation(self, connection, written, _written_raw(self, raw))
+        return [row[:number] for row in results]
 
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         using = using or router.db_for_write(type(self), instance=self)
@@ -151,6 +158,12 @@ class Tracked(models.Model):
         return delete_recorded(plan_of(type(self)), using, None, lambda: one(using=using, keep_parents=keep_parents))
 
     delete.alters_data = True  # type: ignore[attr-defined]
+
+
+def _written_raw(instance: models.Model, raw: bool) -> frozenset[str] | None:
+    """The columns that a raw save writes, where that is not all: a fixture has parents' as objects of their own."""
+    concrete = plan_of(type(instance)).model._meta
+    return frozenset(f.attname for f in concrete.local_concrete_fields) if raw and concrete.parents else None
 
 
 def _on_deleted(instance: models.Model, using: str, **kwargs: Any) -> None:

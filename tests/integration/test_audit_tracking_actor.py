@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync, sync_to_async
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.testing import WebsocketCommunicator
@@ -19,7 +20,8 @@ from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from django.test import AsyncClient, Client
 from django.urls import path
-from rest_framework.authentication import TokenAuthentication
+from django.utils.functional import SimpleLazyObject
+from rest_framework.authentication import BaseAuthentication, TokenAuthentication
 from rest_framework.authtoken.models import Token
 from rest_framework.decorators import api_view, authentication_classes
 from rest_framework.request import Request
@@ -28,7 +30,7 @@ from rest_framework.response import Response
 from audit.models import AuditEntry
 from audit.recorder import entry_of
 from events import act_as, emit, task_actor
-from events.context import Actor, ScopeContextMiddleware, enrich, user_actor
+from events.context import Actor, ScopeContextMiddleware, enrich, request_context, use_context, user_actor
 from events.delivery.authentication import authenticated
 from events.types import create_audit_event
 from tests.support.databases import Databases, base_environment
@@ -37,6 +39,20 @@ from tests.support.remote import DjangoProcess
 from tests.support.tracked.models import Article
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
+
+
+class Machine:
+    """A principal that is no user."""
+
+    is_authenticated = True
+
+    def __str__(self) -> str:
+        return "scanner 7"
+
+
+class MachineAuthentication(BaseAuthentication):
+    def authenticate(self, request: Request) -> tuple[Machine, str]:
+        return Machine(), "a key"
 
 
 class Gate:
@@ -72,7 +88,15 @@ def token_view(request: Request) -> Response:
     return Response({})
 
 
+@api_view(["POST"])
+@authentication_classes([MachineAuthentication])
+def machine_view(request: Request) -> Response:
+    Article.objects.create(title="x")
+    return Response({})
+
+
 urlpatterns = [
+    path("machine/", machine_view),
     path("waiting/", waiting_view),
     path("sync/", view),
     path("impersonating/", impersonating_view),
@@ -152,6 +176,30 @@ def test_a_task_is_told_by_its_name_and_run() -> None:
     with act_as(task_actor("reports.nightly", "run-7")):
         Article.objects.create(title="x")
     assert who(one()) == ("task", "run-7", "reports.nightly", None, "")
+
+
+def test_a_machine_is_told_by_its_text(client: Client) -> None:
+    assert client.post("/machine/").status_code == 200
+    assert who(one()) == ("token", "", "scanner 7", None, "")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_who_looks_the_user_up_is_nobody_yet(is_async: bool, alice: User) -> None:
+    def look_up() -> User:
+        Article.objects.create(title="seen")
+        return alice
+
+    async def auser() -> User:
+        return await sync_to_async(look_up)()
+
+    request = HttpRequest()
+    request.user = SimpleLazyObject(look_up)  # type: ignore[assignment]
+    request.auser = auser  # type: ignore[method-assign]
+    with use_context(request_context(request)) as context:
+        actor = async_to_sync(context.acurrent_actor)() if is_async else context.current_actor()
+    assert actor is not None
+    assert actor.label == "alice"
+    assert who(one()) == ("", "", "", None, "")
 
 
 def test_a_thread_is_the_system_unless_it_is_given_the_context(alice: User) -> None:

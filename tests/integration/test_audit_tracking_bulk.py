@@ -13,6 +13,7 @@ from django.db.models.functions import Concat
 from tests.support.auditing import empty_log
 from tests.support.recorded import article, entries, one
 from tests.support.tracked.models import Article, Key, Tag, Untracked
+from tests.support.tracked.special import Employee, Nameless, Safe, Visit
 
 pytestmark = pytest.mark.django_db
 
@@ -121,6 +122,26 @@ def test_above_the_limit_one_entry_has_count_and_criterion(settings: Any, operat
         }
     if operation == "update":
         assert (entry.changes, entry.data["old_unknown"]) == ({"title": [None, "b"]}, ["title"])
+
+
+def test_what_is_secret_of_another_model_is_so_in_a_criterion(settings: Any) -> None:
+    settings.AUDIT = {"BULK_LIMIT": 1}
+    by = Nameless.objects.create(note="n", contact="alice@example.org")
+    safe = Safe.objects.create(name="s", api_key="K3Y")
+    Visit.objects.bulk_create([Visit(by=by, safe=safe) for _ in range(2)])
+    for _ in range(2):
+        Employee.objects.create(note="n", contact="alice@example.org")
+    empty_log()
+    Visit.objects.filter(by__note="n", by__contact="alice@example.org").update(done=True)
+    Visit.objects.filter(safe__name="s", safe__api_key="K3Y").update(done=False)
+    Employee.objects.filter(note="n", contact="alice@example.org").update(grade=5)
+    criteria = [{(c.get("model"), c["field"]): c["value"] for c in e.data["criterion"]["and"]} for e in entries()]
+    nameless, unknown = "tracked.nameless", "tracked.safe"
+    assert criteria == [
+        {(nameless, "note"): "n", (nameless, "contact"): "[redacted]"},
+        {(unknown, "name"): "s", (unknown, "api_key"): "[redacted]"},
+        {(None, "note"): "n", (None, "contact"): "[redacted]"},
+    ]
 
 
 def test_a_refused_bulk_write_leaves_the_transaction_usable() -> None:

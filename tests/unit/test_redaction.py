@@ -17,10 +17,15 @@ SECRETS = [
     "refresh-token", "token_hash", "tokens", "api_key", "apiKey", "apikey", "API key", "x-api-key", "key", "keys", "private_key", "ssh_key_2",
     "session_id", "sessionid", "sessionKey", "session_key", "Authorization", "cookie", "Set-Cookie", "csrftoken", "csrfmiddlewaretoken",
     "otp", "pin", "cvv", "jwt", "credentials", "aws_credentials_file", "signature",
+    "PHPSESSID", "JSESSIONID", "sessid", "sess_id", "passkey", "passkeys", "recovery_codes", "backupCodes", "verification_code", "totp", "totp_seed",
+    "api_key_v2", "APIKeyV2", "sshkey", "ssh_keys", "signingkey", "key_material", "pass", "PASS", "db_pass", "userPass", "pw", "pwhash", "passw",
+    "user[password]", "password[]", "users[0].password", "seed_phrase", "token_encrypted", "privkey", "magic_link",
 ]  # fmt: skip
 OPEN = [
     "name", "username", "keyboard", "monkey", "secretary", "token_count", "max_tokens_used", "key_id", "token_id", "session_count",
     "session", "pinned", "spin", "author", "authors", "description", "user_id", "resource_id", "passenger", "keyword",
+    "compass", "bypass", "boarding_pass", "passed", "pass_count", "passport", "postcode", "country_code", "status_code", "code", "codes", "hotkey",
+    "turnkey", "recovery_date", "seed", "phrase", "sessions", "session_kind", "pwm", "masterkeyboard", "assessment_id", "keys_count",
 ]  # fmt: skip
 TEXTS = [
     "Authorization: Bearer abcdefghijklmnop1234",
@@ -35,6 +40,34 @@ TEXTS = [
     "-----BEGIN RSA PRIVATE KEY-----\nabcdefghijklmnop1234\n-----END RSA PRIVATE KEY-----",
     "ghp_abcdefghijklmnop1234wxyz",
     "sk-abcdefghijklmnop1234wxyz",
+    "sk_live_abcdefghijklmnop1234",
+    "AIzaabcdefghijklmnop1234",
+    "glpat-abcdefghijklmnop1234",
+    "npm_abcdefghijklmnop1234",
+    "github_pat_abcdefghijklmnop1234",
+    "SG.abcdefghijklmnop1234.abcdefghijklmnop1234",
+    "password: abcdefghijklmnop1234",
+    "password = abcdefghijklmnop1234",
+    '{"password": "abcdefghijklmnop1234"}',
+    "{'db_password': 'abcdefghijklmnop1234'}",
+    '"api_key" : "a \\" b abcdefghijklmnop1234"',
+    'password="abcdefghijklmnop1234 and more"',
+    "Authorization: abcdefghijklmnop1234",
+    "Set-Cookie: theme=dark; abcdefghijklmnop1234=1",
+    "postgres://app:p@abcdefghijklmnop1234@db/prod",
+    "redis://:abcdefghijklmnop1234@h",
+]
+# As short as they come.
+SHORT = [
+    "password: x",
+    "Basic dTpw",
+    "pw=x token=y",
+    "BASIC dXNlcjpwYXNz",
+    "a://:x@h",
+    '{"pin":1}',
+    "secret:x",
+    "Cookie: a",
+    "md5$a$b",
 ]
 
 
@@ -70,11 +103,37 @@ def test_a_secret_that_gives_itself_away_is_cut_out_of_any_text(text: str) -> No
     assert REDACTED in redacted({"note": [text]})["note"][0]
 
 
+@pytest.mark.parametrize("text", SHORT)
+def test_a_short_text_is_no_hiding_place(text: str) -> None:
+    assert REDACTED in redacted_text(text)
+
+
 @pytest.mark.parametrize(
-    "text", ["", "a plain sentence", "basic training", "1 + 1 = 2", "https://example.org/a?b=c", "token ring", "$5"]
-)
+    "text",
+    [
+        "", "a plain sentence", "basic training", "Basic Training 2", "1 + 1 = 2", "https://example.org/a?b=c", "token ring", "$5", "12:30",
+        "the key: take it slowly", "keyboard: German", "https://example.org:8000/a?mail=a@b.org", "cookies are baked", "password=''", "monkey business",
+        '{"pins": [], "name": "a", "n": 1.0}', "[INFO] all is well", "{not json}", "mailto:a@b.org", "compass: north by northwest",
+    ],
+)  # fmt: skip
 def test_other_text_stays_as_it_is(text: str) -> None:
     assert redacted_text(text) == text
+
+
+def test_json_in_a_text_loses_its_secrets_and_stays_json() -> None:
+    text = json.dumps({"a": [{"pin": 4321, "note": "x"}], "inner": json.dumps({"otp": "123456"})})
+    assert json.loads(redacted_text(text)) == {"a": [{"pin": REDACTED, "note": "x"}], "inner": '{"otp":"[redacted]"}'}
+
+
+def test_json_that_is_nested_too_deep_is_a_text_like_any_other() -> None:
+    text = "[" * 1_000 + '{"password": "hunter2"}' + "]" * 1_000
+    assert "hunter2" not in redacted_text(text)
+
+
+@pytest.mark.parametrize("named", ["name", "key", "field", "header"])
+def test_a_value_beside_its_name_is_known(named: str) -> None:
+    assert redacted([{named: "password", "value": "hunter2"}])[0]["value"] == REDACTED
+    assert redacted({named: "colour", "value": "red"})["value"] == "red"
 
 
 @pytest.mark.parametrize("empty", [None, "", False, [], {}])
@@ -90,6 +149,7 @@ def test_a_secret_is_hidden_whatever_its_type(value: Any) -> None:
 def test_a_hash_tells_only_whether_values_are_the_same(settings: Any) -> None:
     assert hashed("a") == hashed("a") != hashed("b")
     assert hashed(None) is None
+    assert hashed({"a": 1, "b": [2]}) == hashed({"b": [2], "a": 1}) != hashed({"a": 1, "b": [3]})
     with_one_key = hashed("a")
     settings.SECRET_KEY = "another"
     assert hashed("a") != with_one_key

@@ -9,6 +9,7 @@ from django.contrib.auth.models import UserManager
 from django.db import models
 
 from audit.tracking.tracked import track
+from tests.support.tracked.special import Named, Nameless, Pair, Special, Visit
 
 
 class Tag(models.Model):
@@ -93,5 +94,6 @@ class Key(models.Model):
 
 
 track(Article, mask=["email"], hash=["ssn"], exclude=["noise"])
-for model in (Base, Member, Membership, Key):
+for model in (Base, Member, Membership, Key, Special, Pair, Named, Visit):
     track(model)
+track(Nameless, exclude=["id"], mask=["contact"], label=lambda instance: None)  # type: ignore[arg-type, return-value]
