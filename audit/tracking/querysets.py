@@ -1,4 +1,4 @@
-"""Bulk writes of tracked models, recorded row by row: querysets and managers that do what those of the model do, and record."""
+"""Bulk writes of tracked models, recorded row by row: querysets that do what those of the model do, and record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from django.db import connections, models
-from django.db.models import Manager, QuerySet
+from django.db.models import QuerySet
 
 from audit.conf import settings
 from audit.models import Outcome
@@ -137,48 +137,15 @@ def _offered(plan: Plan, objs: Sequence[models.Model], on_conflict: str) -> Row:
     return row(plan, CREATED, None, "", None, data, outcome=Outcome.UNKNOWN)
 
 
-def tracked_queryset(queryset: QuerySet[Any]) -> QuerySet[Any]:
-    """The queryset, with bulk writes that are recorded."""
-    if not isinstance(queryset, TrackedQuerySet):
-        queryset.__class__ = _tracked_queryset_class(type(queryset))
-    return queryset
-
-
-def tracked_manager(manager: Manager[Any]) -> Manager[Any]:
-    """The manager, with querysets that record. Those of related objects, whose class Django derives from it, record too."""
-    if not isinstance(manager, _TrackedManager):
-        manager.__class__ = _tracked_manager_class(type(manager))  # type: ignore[arg-type]
-    return manager
-
-
-class _TrackedManager:
-    """Marks managers that are tracked."""
-
-
 @cache
-def _tracked_queryset_class(cls: type[QuerySet[Any]]) -> type[QuerySet[Any]]:
+def recording_class(cls: type[QuerySet[Any]], recording: type[QuerySet[Any]]) -> type[QuerySet[Any]]:
+    """The class of querysets that do what those of `cls` do, and record as those of `recording` do."""
     if cls is QuerySet:
-        return TrackedQuerySet
+        return recording
     # Before Django's queryset and behind the project's: what an `update` of its own adds is seen.
-    return type(f"Tracked{cls.__name__}", (cls, TrackedQuerySet), {"untracked": cls})
-
-
-@cache
-def _tracked_manager_class(cls: type[Manager[Any]]) -> type[Manager[Any]]:
-    def get_queryset(self: Any) -> QuerySet[Any]:
-        return tracked_queryset(super(tracked, self).get_queryset())  # type: ignore[arg-type]
-
-    def equals(self: Any, other: object) -> bool:
-        return isinstance(other, cls) and vars(self) == vars(other)
-
-    # For migrations it is the manager that it was: they compare it, and name it by its class.
-    same = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
-    # Django's own manager makes its querysets of a class; others make them as they like.
-    makes = {"_queryset_class": TrackedQuerySet} if cls is Manager else {"get_queryset": get_queryset}
-    tracked = type(cls.__name__, (_TrackedManager, cls), {**same, **makes, "__eq__": equals, "__hash__": cls.__hash__})
-    return tracked
+    return type(f"Tracked{cls.__name__}", (cls, recording), {"untracked": cls})
 
 
 def _unpickled(cls: type[QuerySet[Any]]) -> QuerySet[Any]:
-    made = _tracked_queryset_class(cls)
+    made = recording_class(cls, TrackedQuerySet)
     return made.__new__(made)

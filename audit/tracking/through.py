@@ -18,14 +18,13 @@ from weakref import WeakKeyDictionary
 from django.core.exceptions import EmptyResultSet
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Manager, QuerySet, sql
+from django.db.models import QuerySet, sql
 from django.db.models.constants import OnConflict
-from django.db.models.options import Options, make_immutable_fields_list
 from django.db.models.signals import m2m_changed
-from django.utils.functional import cached_property
 
 from audit.tracking.changes import Changes, Plan, as_json
 from audit.tracking.entries import UPDATED, Row, label_of, row
+from audit.tracking.managers import TrackedOptions, give_recording_managers
 from audit.tracking.scopes import batch, record
 from events.redaction import hashed, is_secret, masked
 
@@ -42,8 +41,7 @@ def follow_rows(plan: Plan, field: Any) -> None:
     if (plan, field) in _followed.setdefault(through, []):
         return
     _followed[through].append((plan, field))
-    through._meta.__class__ = _FollowedOptions
-    through._meta._expire_cache()
+    give_recording_managers(through, FollowedOptions)
     m2m_changed.connect(_note, sender=through, dispatch_uid="audit.through")
 
 
@@ -118,24 +116,10 @@ class FollowedQuerySet(QuerySet[Any]):
         return len(pairs)
 
 
-_FollowedManager = Manager.from_queryset(FollowedQuerySet)
+class FollowedOptions(TrackedOptions):
+    """The options of a table's model: its managers give querysets that record its rows."""
 
-
-def _followed_manager(manager: Any) -> Any:
-    manager.__class__ = _FollowedManager
-    return manager
-
-
-class _FollowedOptions(Options):  # type: ignore[type-arg]
-    """The options of a table's model: its managers give querysets that record."""
-
-    @cached_property
-    def managers(self) -> Any:
-        return make_immutable_fields_list("managers", map(_followed_manager, super().managers))
-
-    @cached_property
-    def base_manager(self) -> Any:
-        return _followed_manager(super().base_manager)
+    recording = FollowedQuerySet
 
 
 def _returned(query: Any, through: type[models.Model], using: str) -> Pairs:

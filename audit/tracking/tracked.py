@@ -11,13 +11,11 @@ from typing import Any, TypeVar
 
 from django.apps import apps
 from django.db import connections, models, router
-from django.db.models.options import Options, make_immutable_fields_list
 from django.db.models.signals import post_delete
-from django.utils.functional import cached_property
 
 from audit.tracking.changes import Declaration, Plan
 from audit.tracking.deletions import delete_recorded, record_deleted
-from audit.tracking.querysets import tracked_manager
+from audit.tracking.managers import TrackedOptions, give_recording_managers
 from audit.tracking.registry import plan_of, plans
 from audit.tracking.relations import follow
 from audit.tracking.saving import record_creation, record_update
@@ -79,24 +77,12 @@ def _track(model: type[models.Model], declared: Declaration) -> None:
     assert concrete is not None
     plans[model] = plans[concrete] if concrete in plans else Plan(concrete, declared)
     if not issubclass(model, Tracked):
-        model.__bases__ = (Tracked, *model.__bases__)
-    model._meta.__class__ = TrackedOptions
-    model._meta._expire_cache()  # type: ignore[attr-defined]
+        # Next to Django's own: what the project's classes do themselves, a soft deletion, is theirs, and what they pass on is recorded.
+        bases = model.__bases__
+        at = bases.index(models.Model) if models.Model in bases else len(bases)
+        model.__bases__ = (*bases[:at], Tracked, *bases[at:])
+    give_recording_managers(model, TrackedOptions)
     post_delete.connect(_on_deleted, sender=model, dispatch_uid="audit.tracking")
-
-
-class TrackedOptions(Options):  # type: ignore[type-arg]
-    """The options of a tracked model: its managers are tracked ones, `_base_manager` too."""
-
-    @cached_property
-    def managers(self) -> Any:
-        """All managers, each with querysets that record."""
-        return make_immutable_fields_list("managers", map(tracked_manager, super().managers))
-
-    @cached_property
-    def base_manager(self) -> Any:
-        """What Django itself uses, to set references to NULL for example."""
-        return tracked_manager(super().base_manager)
 
 
 class Tracked(models.Model):

@@ -95,3 +95,5 @@ class Key(models.Model):
 track(Article, mask=["email"], hash=["ssn"], exclude=["noise"])
 for model in (Base, Member, Membership, Key):
     track(model)
+
+from tests.support.tracked import adopted  # noqa: E402, F401  more of them

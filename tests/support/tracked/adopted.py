@@ -1,0 +1,76 @@
+"""Models as projects have them: with deletions, managers and references of their own kind."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from django.db import models
+
+from audit.tracking.tracked import track
+
+T = TypeVar("T")
+
+
+class Kept(models.Model):
+    """Deleting marks the row."""
+
+    is_gone = models.BooleanField(default=False)
+
+    class Meta:
+        abstract = True
+
+    def delete(self) -> None:  # type: ignore[override]  # without the parameters, as many have it
+        self.is_gone = True
+        self.save(update_fields=["is_gone"])
+
+
+class Note(Kept):
+    text = models.CharField(max_length=50)
+
+
+class KeptUnlessHard(models.Model):
+    is_gone = models.BooleanField(default=False)
+
+    class Meta:
+        abstract = True
+
+    def delete(self, using: str | None = None, keep_parents: bool = False, hard: bool = False) -> Any:
+        if hard:
+            return super().delete(using=using, keep_parents=keep_parents)
+        self.is_gone = True
+        self.save(update_fields=["is_gone"])
+        return None
+
+    def refresh_from_db(self, using: str | None = None, fields: Any = None) -> None:  # type: ignore[override]  # as before Django 5.1
+        super().refresh_from_db(using, fields)
+
+
+class Letter(KeptUnlessHard):
+    text = models.CharField(max_length=50)
+
+
+class Typed(Generic[T]):
+    """A mixin whose layout is another than that of Django's classes."""
+
+
+class TypedManager(Typed[int], models.Manager[Any]):
+    pass
+
+
+class Labelled(Typed[int], models.Model):
+    name = models.CharField(max_length=50)
+
+    objects = TypedManager()
+
+
+class LabelledBase(Typed[int], models.Model):
+    class Meta:
+        abstract = True
+
+
+class LabelledToo(LabelledBase):
+    name = models.CharField(max_length=50)
+
+
+for model in (Note, Letter, Labelled, LabelledToo):
+    track(model)
