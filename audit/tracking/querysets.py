@@ -69,7 +69,7 @@ class TrackedQuerySet(QuerySet[Any]):
             return super().bulk_create(objs, *args, **kwargs)
         plan = plan_of(self.model)
         on_conflict = _on_conflict(*args, **kwargs)
-        with batch(self.db, summary(plan, {})):
+        with batch(self.db, summary(plan, None)):
             created = super().bulk_create(objs, *args, **kwargs)
             connection = connections[self.db]
             if on_conflict:

@@ -14,7 +14,7 @@ from django.db import connections, models, router
 from django.db.models.signals import post_delete
 
 from audit.tracking.changes import Declaration, Plan
-from audit.tracking.deletions import delete_recorded, record_deleted
+from audit.tracking.deletions import delete_recorded, follow_field_updates, record_deleted
 from audit.tracking.managers import TrackedOptions, give_recording_managers
 from audit.tracking.registry import plan_of, plans
 from audit.tracking.relations import follow
@@ -70,6 +70,7 @@ def complete() -> None:
             _track(model, plan_of(model).declaration)
     for plan in set(plans.values()):
         follow(plan)
+    follow_field_updates()
 
 
 def _track(model: type[models.Model], declared: Declaration) -> None:
@@ -131,10 +132,11 @@ class Tracked(models.Model):
             record_creation(self, connection)
         return results
 
-    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
-        using = using or router.db_for_write(type(self), instance=self)
-        one = super().delete
-        return delete_recorded(plan_of(type(self)), using, None, lambda: one(using=using, keep_parents=keep_parents))
+    def delete(self, *args: Any, **kwargs: Any) -> Any:
+        given = kwargs.get("using", args[0] if args else None)
+        using = given if isinstance(given, str) else router.db_for_write(type(self), instance=self)
+        one: Any = super().delete
+        return delete_recorded(plan_of(type(self)), using, self.pk, lambda: one(*args, **kwargs))
 
     delete.alters_data = True  # type: ignore[attr-defined]
 

@@ -11,7 +11,8 @@ from tests.support.auditing import empty_log
 from tests.support.databases import Databases, base_environment
 from tests.support.recorded import entries, one
 from tests.support.remote import DjangoProcess
-from tests.support.tracked.adopted import Labelled, LabelledToo, Letter, Note
+from tests.support.tracked.adopted import Labelled, LabelledToo, Letter, Loan, Note
+from tests.support.tracked.models import Untracked
 
 pytestmark = pytest.mark.django_db
 
@@ -43,6 +44,62 @@ def test_an_object_with_an_older_refresh_is_refreshed() -> None:
     letter.text = "c"
     letter.save()
     assert entries()[1].changes == {"text": ["b", "c"]}
+
+
+@pytest.mark.parametrize("name", ["by_default", "by_call", "at_once", "one_by_one"])
+def test_what_a_deletion_writes_into_references_is_recorded(name: str) -> None:
+    owner = Untracked.objects.create(name="o")
+    first, second = (Loan.objects.create(**{name: owner}) for _ in range(2))
+    empty_log()
+    Untracked.objects.all().delete()
+    changes = {name: [owner.pk, None]}
+    assert {e.resource_id: e.changes for e in entries()} == {str(first.pk): changes, str(second.pk): changes}
+    assert not Loan.objects.exclude(**{name: None}).exists()
+
+
+def test_references_to_a_tracked_object_are_recorded_with_its_deletion() -> None:
+    letter = made(Letter, text="a")
+    loan = made(Loan, of_note=letter)
+    letter.delete(hard=True)
+    assert [(e.event_type, e.resource_id) for e in entries()] == [
+        ("tracked.loan.updated", str(loan.pk)),
+        ("tracked.letter.deleted", entries()[1].resource_id),
+    ]
+
+
+@pytest.mark.parametrize("of", ["object", "query"])
+def test_too_many_rows_of_a_cascade_say_what_took_them_along(settings: Any, of: str) -> None:
+    settings.AUDIT = {"BULK_LIMIT": 1}
+    letter = Letter.objects.create(text="a")
+    Loan.objects.bulk_create([Loan(filed=letter) for _ in range(3)])
+    assert "criterion" not in entries()[1].data, "what is created was not chosen"
+    empty_log()
+    pk = letter.pk
+    if of == "object":
+        letter.delete(hard=True)
+        origin: Any = str(pk)
+    else:
+        Letter.objects.filter(pk=pk).delete()
+        origin = {"and": [{"field": "id", "lookup": "exact", "value": pk}]}
+    loans, deleted = sorted(entries(), key=lambda e: e.event_type, reverse=True)
+    assert (loans.event_type, loans.action, loans.resource_type) == ("tracked.loan.deleted", "deleted", "tracked.loan")
+    assert loans.data == {"count": 3, "criterion": {"cascade_of": ["tracked.letter", origin]}}
+    assert deleted.resource_id == str(pk)
+
+
+@pytest.mark.parametrize("of", ["object", "query"])
+def test_too_many_rows_of_the_models_own_have_the_criterion_of_the_query_only(settings: Any, of: str) -> None:
+    settings.AUDIT = {"BULK_LIMIT": 1}
+    first = Loan.objects.create()
+    Loan.objects.bulk_create([Loan(next=first) for _ in range(2)])
+    empty_log()
+    pk = first.pk
+    if of == "object":
+        first.delete()
+        assert one().data == {"count": 3, "criterion": {"cascade_of": ["tracked.loan", str(pk)]}}
+    else:
+        Loan.objects.filter(pk=pk).delete()
+        assert one().data["criterion"] == {"and": [{"field": "id", "lookup": "exact", "value": pk}]}
 
 
 @pytest.mark.parametrize("model", [Labelled, LabelledToo])

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from django.db import models
 
 from audit.tracking.tracked import track
+from tests.support.tracked.models import Untracked
 
 T = TypeVar("T")
 
@@ -72,5 +73,24 @@ class LabelledToo(LabelledBase):
     name = models.CharField(max_length=50)
 
 
-for model in (Note, Letter, Labelled, LabelledToo):
+def set_null_one_by_one(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
+    for obj in sub_objs:
+        collector.add_field_update(field, None, [obj])
+
+
+def set_null_at_once(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
+    collector.add_field_update(field, None, sub_objs)
+
+
+class Loan(models.Model):
+    by_default = models.ForeignKey(Untracked, null=True, default=None, on_delete=models.SET_DEFAULT, related_name="+")
+    by_call = models.ForeignKey(Untracked, null=True, on_delete=models.SET(lambda: None), related_name="+")
+    at_once = models.ForeignKey(Untracked, null=True, on_delete=set_null_at_once, related_name="+")
+    one_by_one = models.ForeignKey(Untracked, null=True, on_delete=set_null_one_by_one, related_name="+")
+    of_note = models.ForeignKey(Letter, null=True, default=None, on_delete=models.SET_DEFAULT, related_name="loans")
+    filed = models.ForeignKey(Letter, null=True, on_delete=models.CASCADE, related_name="filed")
+    next = models.ForeignKey("self", null=True, on_delete=models.CASCADE)
+
+
+for model in (Loan, Note, Letter, Labelled, LabelledToo):
     track(model)
