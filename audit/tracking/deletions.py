@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 from django.apps import apps
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.models import QuerySet
 from django.db.models.deletion import Collector
 from django.db.models.sql import Query
@@ -21,7 +21,6 @@ from audit.tracking.entries import DELETED, Row, label_of, row
 from audit.tracking.registry import plans
 from audit.tracking.scopes import Batch, batch, record
 from audit.tracking.snapshots import known_values
-from events.redaction import hashed
 
 # Objects that are looked up together.
 CHUNK = 500
@@ -43,7 +42,8 @@ def delete_recorded(plan: Plan, using: str, of: Any, delete: Callable[[], Any]) 
     with batch(using, partial(_summarised, plan, of)) as collected:
         deleted = delete()
         if isinstance(deleted, tuple):
-            _keep_what_was_deleted(collected, using, _numbers(deleted[1]))
+            with transaction.mark_for_rollback_on_error(using):
+                _keep_what_was_deleted(collected, using, _numbers(deleted[1]))
     return deleted
 
 
@@ -51,7 +51,7 @@ def _summarised(plan: Plan, of: Any, rows: list[Row]) -> Row:
     """One entry of too many: which they were the query says of its own model's rows only, of others whose deletion took them along."""
     criterion: dict[str, Any]
     if not isinstance(of, Query):
-        criterion = {"cascade_of": [plan.resource_type, str(hashed(of) if plan.pk_is_secret else of)]}
+        criterion = {"cascade_of": [plan.resource_type, row(plan, DELETED, of, "", None).resource_id]}
     elif (rows[0].resource_type, rows[0].action) == (plan.resource_type, DELETED):
         criterion = criterion_of(plan, of)
     else:

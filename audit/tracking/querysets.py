@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.models import QuerySet
 
 from audit.conf import settings
@@ -37,10 +37,12 @@ class TrackedQuerySet(QuerySet[Any]):
             rows = _locked(self, settings().BULK_LIMIT + 1)
             if len(rows) > settings().BULK_LIMIT or (pk is not None and pk.attname in written):
                 count = super().update(**kwargs)
-                self._record_many(plan, written, kwargs, count)
+                with transaction.mark_for_rollback_on_error(self.db):
+                    self._record_many(plan, written, kwargs, count)
             else:
                 count = super(TrackedQuerySet, self.filter(pk__in=list(rows))).update(**kwargs) if rows else 0
-                self._record_each(plan, written, rows)
+                with transaction.mark_for_rollback_on_error(self.db):
+                    self._record_each(plan, written, rows)
         self._result_cache = None
         return count
 
@@ -71,15 +73,11 @@ class TrackedQuerySet(QuerySet[Any]):
         on_conflict = _on_conflict(*args, **kwargs)
         with batch(self.db, summary(plan, None)):
             created = super().bulk_create(objs, *args, **kwargs)
-            connection = connections[self.db]
-            if on_conflict:
-                record(connection, [_offered(plan, objs, on_conflict)])
-            else:
-                labelled = ((o, label_of(plan, o, connection)) for o in objs)
-                rows = [row(plan, CREATED, o.pk, label, plan.created(o.__dict__)) for o, label in labelled]
-                scope = record(connection, rows)
-                for instance in objs:
-                    remember(instance, plan.saved({}, instance.__dict__, None), scope)
+            with transaction.mark_for_rollback_on_error(self.db):
+                if on_conflict:
+                    record(connections[self.db], [_offered(plan, objs, on_conflict)])
+                else:
+                    self._record_created(plan, objs)
         return created
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]
@@ -95,6 +93,13 @@ class TrackedQuerySet(QuerySet[Any]):
 
     def __reduce__(self) -> Any:
         return _unpickled, (type(self).__dict__.get("untracked", QuerySet),), self.__getstate__()
+
+    def _record_created(self, plan: Plan, objs: list[Any]) -> None:
+        connection = connections[self.db]
+        labelled = ((o, label_of(plan, o, connection)) for o in objs)
+        scope = record(connection, [row(plan, CREATED, o.pk, label, plan.created(o.__dict__)) for o, label in labelled])
+        for instance in objs:
+            remember(instance, plan.saved({}, instance.__dict__, None), scope)
 
     def _record_each(self, plan: Plan, written: list[str], rows: dict[Any, Any]) -> None:
         after = self.model._base_manager.using(self.db).filter(pk__in=list(rows)).values_list("pk", *written)

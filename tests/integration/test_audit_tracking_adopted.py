@@ -6,12 +6,17 @@ import inspect
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
+from django.db.models import ProtectedError
 
+from audit.tracking.criteria import summary
+from audit.tracking.registry import plan_of
+from audit.tracking.scopes import batch
 from tests.support.auditing import empty_log
 from tests.support.databases import Databases, base_environment
 from tests.support.recorded import entries, one
 from tests.support.remote import DjangoProcess
-from tests.support.tracked.adopted import Labelled, LabelledToo, Letter, Loan, Note
+from tests.support.tracked.adopted import UNLUCKY, Fragile, Labelled, LabelledToo, Letter, Loan, Note, Seal
 from tests.support.tracked.models import Untracked
 
 pytestmark = pytest.mark.django_db
@@ -121,3 +126,96 @@ def test_no_migration_is_wanted_because_of_it(databases: Databases, tmp_path: An
     """
     with DjangoProcess(base_environment() | {"DATABASE_URL": databases.create(), "VAR_DIR": str(tmp_path)}) as process:
         process.run(inspect.cleandoc(code))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("operation", ["create", "bulk_create", "update", "bulk_update", "delete", "nested"])
+def test_a_change_whose_entry_fails_is_not_committed_by_who_catches_that(operation: str) -> None:
+    before = UNLUCKY if operation == "delete" else 1
+    broken = Fragile.objects.create()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE tracked_fragile SET number = %s", [before])
+    empty_log()
+    broken.number, broken.count = UNLUCKY, 1
+
+    def do() -> None:
+        if operation == "create":
+            Fragile.objects.create(number=UNLUCKY)
+        elif operation == "bulk_create":
+            Fragile.objects.bulk_create([Fragile(number=UNLUCKY)])
+        elif operation == "update":
+            Fragile.objects.update(number=UNLUCKY)
+        elif operation == "bulk_update":
+            Fragile.objects.bulk_update([broken], ["number"])
+        elif operation == "delete":
+            Fragile.objects.all().delete()
+        else:
+            with batch("default", summary(plan_of(Fragile), {})):
+                Fragile.objects.create()
+                raise ZeroDivisionError
+
+    with transaction.atomic():
+        with pytest.raises(ZeroDivisionError):
+            do()
+        assert transaction.get_rollback()
+    assert list(Fragile.objects.values_list("number", "count")) == [(before, 0)]
+    assert entries() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_refused_deletion_leaves_the_transaction_usable() -> None:
+    letter = made(Letter, text="a")
+    Seal.objects.create(letter=letter)
+    with transaction.atomic():
+        with pytest.raises(ProtectedError):
+            letter.delete(hard=True)
+        with pytest.raises(ProtectedError):
+            Letter.objects.all().delete()
+        letter.text = "b"
+        letter.save()
+    assert one().changes == {"text": ["a", "b"]}
+
+
+@pytest.mark.parametrize("write", ["save", "change", "update", "delete"])
+def test_what_is_written_to_another_database_than_the_log_is_refused(settings: Any, write: str) -> None:
+    letter = made(Letter, text="a")
+    settings.EVENTS = settings.EVENTS | {"DATABASE": "log"}
+    letter.text = "b"
+    do: dict[str, Any] = {
+        "save": lambda: Letter.objects.create(text="b"),
+        "change": letter.save,
+        "update": lambda: Letter.objects.update(text="b"),
+        "delete": Letter.objects.all().delete,
+    }
+    with (
+        pytest.raises(ValueError, match=r"tracked\.letter is tracked: .* database 'default'.* 'log'"),
+        transaction.atomic(),
+    ):
+        do[write]()
+    assert list(Letter.objects.values_list("text", flat=True)) == ["a"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_transactions_by_hand_are_recorded_and_nothing_is_guessed_after_a_rollback() -> None:
+    letter = made(Letter, text="a")
+    transaction.set_autocommit(False)
+    try:
+        for text in ("b", "c"):
+            letter.text = text
+            letter.save()
+        transaction.commit()
+        letter.text = "d"
+        letter.save()
+        transaction.rollback()
+        letter.text = "a"
+        letter.save()
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
+    letter.text = "e"
+    letter.save()
+    changes = [(e.changes["text"], e.data) for e in entries()]
+    assert changes[:2] == [(["a", "b"], {}), (["b", "c"], {})]
+    assert changes[2][0] == [None, "a"], "the row may hold what was committed or what was before"
+    assert "text" in changes[2][1]["old_unknown"]
+    assert changes[3:] == [(["a", "e"], {})]

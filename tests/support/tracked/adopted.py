@@ -10,6 +10,7 @@ from audit.tracking.tracked import track
 from tests.support.tracked.models import Untracked
 
 T = TypeVar("T")
+UNLUCKY = 13
 
 
 class Kept(models.Model):
@@ -92,5 +93,26 @@ class Loan(models.Model):
     next = models.ForeignKey("self", null=True, on_delete=models.CASCADE)
 
 
-for model in (Loan, Note, Letter, Labelled, LabelledToo):
+class Seal(models.Model):
+    letter = models.ForeignKey(Letter, on_delete=models.PROTECT)
+
+
+class Brittle(models.IntegerField):  # type: ignore[type-arg]
+    """A column whose value 13 can be written, and not be recorded."""
+
+    def get_prep_value(self, value: Any) -> Any:
+        if value == UNLUCKY:
+            raise ZeroDivisionError
+        return value
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        return value
+
+
+class Fragile(models.Model):
+    count = models.IntegerField(default=0)
+    number = Brittle(default=0)
+
+
+for model in (Fragile, Loan, Note, Letter, Labelled, LabelledToo):
     track(model)
