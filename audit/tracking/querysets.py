@@ -34,7 +34,7 @@ class TrackedQuerySet(QuerySet[Any]):
             return super().update(**kwargs)
         with batch(self.db, summary(plan, criterion_of(plan, self.query))):
             pk = self.model._meta.pk
-            rows = _locked(self, settings().BULK_LIMIT + 1)
+            rows = locked(self, settings().BULK_LIMIT + 1)
             if len(rows) > settings().BULK_LIMIT or (pk is not None and pk.attname in written):
                 count = super().update(**kwargs)
                 with transaction.mark_for_rollback_on_error(self.db):
@@ -102,7 +102,7 @@ class TrackedQuerySet(QuerySet[Any]):
             remember(instance, plan.saved({}, instance.__dict__, None), scope)
 
     def _record_each(self, plan: Plan, written: list[str], rows: dict[Any, Any]) -> None:
-        after = self.model._base_manager.using(self.db).filter(pk__in=list(rows)).values_list("pk", *written)
+        after = _plain(self).filter(pk__in=list(rows)).values_list("pk", *written)
         connection = connections[self.db]
         entries = []
         for pk, *values in after:
@@ -123,11 +123,17 @@ class TrackedQuerySet(QuerySet[Any]):
         record(connections[self.db], [row(plan, UPDATED, None, "", changes, data)])
 
 
-def _locked(queryset: QuerySet[Any], number: int) -> dict[Any, Any]:
-    """The first rows of the queryset, as the database has them, and nobody changes them until the transaction ends."""
+def locked(queryset: QuerySet[Any], number: int | None = None) -> dict[Any, Any]:
+    """The first rows of the queryset by key, as the database has them, and nobody changes them until the transaction ends."""
     chosen = queryset.order_by().values("pk")
-    rows = queryset.model._base_manager.using(queryset.db).filter(pk__in=chosen).select_for_update()
+    chosen.query.select_for_update = False  # which an UPDATE does not have, and a query with DISTINCT can't
+    rows = _plain(queryset).filter(pk__in=chosen).select_for_update()
     return {instance.pk: instance for instance in rows[:number]}
+
+
+def _plain(queryset: QuerySet[Any]) -> QuerySet[Any]:
+    """All rows of its model. Not by a manager: what is written need not be what that shows, and it may join what can't be locked."""
+    return QuerySet(queryset.model, using=queryset.db)
 
 
 def _on_conflict(

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from django.apps import apps
 from django.db import connections, models, router
-from django.db.models.signals import post_delete
+from django.db.models.signals import class_prepared, post_delete
 
 from audit.tracking.changes import Declaration, Plan
 from audit.tracking.deletions import delete_recorded, follow_field_updates, record_deleted
@@ -66,11 +66,10 @@ def tracked(**declared: Any) -> Callable[[type[AnyModel]], type[AnyModel]]:
 def complete() -> None:
     """Track what inherits from tracked models, and follow many-to-many fields: once all models are there. Again changes nothing."""
     for model in apps.get_models(include_auto_created=False):
-        if model not in plans and issubclass(model, Tracked):
-            _track(model, plan_of(model).declaration)
-    for plan in set(plans.values()):
-        follow(plan)
+        if issubclass(model, Tracked):
+            _inherit(model)
     follow_field_updates()
+    class_prepared.connect(_on_prepared, dispatch_uid="audit.tracking")
 
 
 def _track(model: type[models.Model], declared: Declaration) -> None:
@@ -139,6 +138,18 @@ class Tracked(models.Model):
         return delete_recorded(plan_of(type(self)), using, self.pk, lambda: one(*args, **kwargs))
 
     delete.alters_data = True  # type: ignore[attr-defined]
+
+
+def _inherit(model: type[models.Model]) -> None:
+    if model not in plans:
+        _track(model, plan_of(model).declaration)
+    follow(plan_of(model))
+
+
+def _on_prepared(sender: type[models.Model], **kwargs: Any) -> None:
+    """A model that is made later, as a proxy in a module of the admin: it inherits as well, once it is registered."""
+    if issubclass(sender, Tracked):
+        sender._meta.apps.lazy_model_operation(_inherit, (sender._meta.app_label, sender._meta.model_name))
 
 
 def _on_deleted(instance: models.Model, using: str, **kwargs: Any) -> None:

@@ -162,6 +162,14 @@ def test_a_copy_under_another_key_is_a_new_object() -> None:
     assert (one().action, one().resource_id, one().changes["title"]) == ("created", str(saved.pk), [None, "b"])
 
 
+def test_an_object_that_writes_another_row_knows_nothing_of_what_that_was() -> None:
+    saved, other = article(title="b"), article(title="a")
+    saved.pk, saved.title = other.pk, "b"
+    saved.save()
+    assert (one().resource_id, one().changes["title"]) == (str(other.pk), [None, "b"])
+    assert "title" in one().data["old_unknown"]
+
+
 def test_a_deleted_object_is_recorded_with_its_last_values() -> None:
     saved = article(count=3)
     pk = saved.pk

@@ -16,7 +16,7 @@ from tests.support.auditing import empty_log
 from tests.support.databases import Databases, base_environment
 from tests.support.recorded import entries, one
 from tests.support.remote import DjangoProcess
-from tests.support.tracked.adopted import UNLUCKY, Fragile, Labelled, LabelledToo, Letter, Loan, Note, Seal
+from tests.support.tracked.adopted import UNLUCKY, Draft, Fragile, Labelled, LabelledToo, Letter, Loan, Note, Seal
 from tests.support.tracked.models import Untracked
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +49,19 @@ def test_an_object_with_an_older_refresh_is_refreshed() -> None:
     letter.text = "c"
     letter.save()
     assert entries()[1].changes == {"text": ["b", "c"]}
+
+
+def test_an_update_is_recorded_whatever_the_base_manager_shows() -> None:
+    draft = made(Draft)
+    assert Draft.objects.filter(pk=draft.pk).update(is_gone=True) == 1
+    assert Draft.everything.filter(pk=draft.pk).update(is_gone=False) == 1
+    assert [e.changes for e in entries()] == [{"is_gone": [False, True]}, {"is_gone": [True, False]}]
+
+
+def test_an_update_of_rows_that_were_to_be_locked_is_recorded() -> None:
+    made(Draft)
+    assert Draft.everything.select_for_update(skip_locked=True).distinct().update(is_gone=True) == 1
+    assert one().changes == {"is_gone": [False, True]}
 
 
 @pytest.mark.parametrize("name", ["by_default", "by_call", "at_once", "one_by_one"])
@@ -112,6 +125,44 @@ def test_models_and_managers_whose_first_base_is_generic_are_recorded(model: Any
     made(model, name="a")
     model.objects.update(name="b")
     assert one().changes == {"name": ["a", "b"]}
+
+
+def test_models_that_are_made_later_are_recorded(databases: Databases, tmp_path: Any) -> None:
+    code = """
+        from django.contrib.auth.models import Group, Permission
+        from django.db import connection, models
+        import audit
+        from audit.models import AuditEntry
+
+        audit.track(Group)
+
+        class Team(Group):
+            class Meta:
+                proxy = True
+                app_label = "auth"
+
+        class Club(Group):
+            town = models.CharField(max_length=50)
+            rights = models.ManyToManyField(Permission, related_name="clubs")
+            class Meta:
+                app_label = "auth"
+
+        with connection.schema_editor() as editor:
+            editor.create_model(Club)
+        team = Team.objects.create(name="a")
+        Team.objects.update(name="b")
+        Team.objects.get().delete()
+        club = Club.objects.create(name="c", town="t")
+        club.rights.add(Permission.objects.first())
+        Club.objects.update(town="u")
+        result = list(AuditEntry.objects.filter(source_category="change").order_by("id").values_list("event_type", flat=True))
+    """
+    with DjangoProcess(base_environment() | {"DATABASE_URL": databases.create(), "VAR_DIR": str(tmp_path)}) as process:
+        recorded = process.run(inspect.cleandoc(code))
+    assert recorded == [
+        *(f"auth.group.{action}" for action in ("created", "updated", "deleted")),
+        *(f"auth.club.{action}" for action in ("created", "updated", "updated")),
+    ]
 
 
 def test_no_migration_is_wanted_because_of_it(databases: Databases, tmp_path: Any) -> None:
