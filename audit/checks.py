@@ -123,9 +123,8 @@ def check_triggers(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
         "Run `manage.py migrate`, which puts back what is ours and leaves the rest to you, and find out what happened: `manage.py "
         "verify_audit`."
     )
-    return [
-        Warning(f"The audit log is not append-only: {', '.join(missing)} are missing or changed.", hint=hint, id="audit.W002")
-    ]
+    message = f"The audit log may not be append-only: missing, changed or not ours: {', '.join(missing)}."
+    return [Warning(message, hint=hint, id="audit.W002")]
 
 
 @register(Tags.database)

@@ -30,7 +30,9 @@ def protect(using: str, **kwargs: Any) -> None:
     missing = _before.pop(using) if using in _before else _missing(using)
     triggers.install(connections[using])
     if missing:
-        logger.error("The audit log was not append-only before: %s were missing or changed", ", ".join(missing))
+        logger.error(
+            "Before this the audit log may not have been append-only: missing, changed or not ours were %s", ", ".join(missing)
+        )
         if using == settings().DATABASE and not access.record("protected", {"missing": missing}, urgent=True):
             logger.error("That could not be recorded in the audit log")
 
