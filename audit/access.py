@@ -31,6 +31,10 @@ def refuse_forged(event: UnifiedEvent) -> None:
         raise InvalidEvent("data", f"the resource type {RESOURCE} is for the audit log's own events")
 
 
+class NotRecorded(Exception):
+    """What must not happen unrecorded could not be recorded."""
+
+
 def record(
     action: str, details: dict[str, Any] | None = None, *, outcome: Outcome = Outcome.SUCCESS, urgent: bool = False
 ) -> bool:
@@ -45,6 +49,12 @@ def record(
             priority=EventPriority.HIGH if urgent else EventPriority.NORMAL,
         )
     )
+
+
+def must_record(action: str, details: dict[str, Any], *, urgent: bool = False) -> None:
+    """As `record`, in the transaction of what is recorded. Raises NotRecorded, so that it rolls back, where that can't be."""
+    if not record(action, details, urgent=urgent):
+        raise NotRecorded(f"{RESOURCE}.{action} could not be recorded, and so was not done")
 
 
 def actor_label() -> str:

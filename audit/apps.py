@@ -1,7 +1,5 @@
-from typing import Any
-
 from django.apps import AppConfig, apps
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class AuditConfig(AppConfig):
@@ -12,6 +10,7 @@ class AuditConfig(AppConfig):
 
     def ready(self) -> None:
         from audit import access, checks  # noqa: F401  registers the system checks
+        from audit.evidence import protection
         from audit.evidence.sealer import sealer
         from audit.live import announcer
         from audit.recorder import recorder
@@ -25,18 +24,9 @@ class AuditConfig(AppConfig):
         tracked.complete()
         announcer.connect()
         background.add_service(sealer)
-        # A migration that rebuilds a table drops its triggers.
-        post_migrate.connect(_protect, sender=self, dispatch_uid="audit.triggers")
+        pre_migrate.connect(protection.look, sender=self, dispatch_uid="audit.triggers")
+        post_migrate.connect(protection.protect, sender=self, dispatch_uid="audit.triggers")
         if apps.is_installed("django.contrib.admin"):
             from audit import admin_log
 
             admin_log.connect()
-
-
-def _protect(using: str, **kwargs: Any) -> None:
-    from django.db import connections
-
-    from audit.evidence import triggers
-
-    if connections[using].vendor in ("sqlite", "postgresql"):
-        triggers.install(connections[using])

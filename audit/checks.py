@@ -10,7 +10,7 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from audit.conf import AuditSettings, settings
-from audit.evidence import triggers
+from audit.evidence import roles, triggers
 from audit.recorder import recorder
 from audit.tracking.registry import plans
 from events.checks import settings_errors
@@ -111,17 +111,20 @@ def check_tracked_relatives(**kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def check_triggers(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """audit.W002: the log can be changed, because its triggers are gone. No error: that would stop `migrate`, which mends it."""
+    """audit.W002: the log can be changed, because its triggers are gone, or something else is on its tables. No error: that would stop
+    `migrate`, which puts triggers back."""
     connection = _log_connection(databases)
     if connection is None or not triggers.are_tables_there(connection):
         return []
     missing = triggers.missing(connection)
     if not missing:
         return []
-    hint = "Run `manage.py migrate`, which puts them back, and find out what dropped them: `manage.py verify_audit`."
-    return [
-        Warning(f"The audit log is not append-only: {', '.join(missing)} are missing or changed.", hint=hint, id="audit.W002")
-    ]
+    hint = (
+        "Run `manage.py migrate`, which puts back what is ours and leaves the rest to you, and find out what happened: `manage.py "
+        "verify_audit`."
+    )
+    message = f"The audit log may not be append-only: missing, changed or not ours: {', '.join(missing)}."
+    return [Warning(message, hint=hint, id="audit.W002")]
 
 
 @register(Tags.database)
@@ -130,17 +133,16 @@ def check_role(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
     connection = _log_connection(databases)
     if connection is None or connection.vendor != "postgresql" or not triggers.are_tables_there(connection):
         return []
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT rolsuper, pg_has_role(current_user, relowner, 'USAGE') FROM pg_roles, pg_class"
-            " WHERE rolname = current_user AND pg_class.oid = '\"audit_log\"'::regclass"
-        )
-        is_superuser, is_owner = cursor.fetchone()
-    if not (is_superuser or is_owner):
+    ways = roles.ways_around(connection)
+    if not ways:
         return []
-    kind = "is a superuser" if is_superuser else "owns the table"
-    hint = "Migrate with the owner's role, and serve with one that has SELECT and INSERT on the tables of the audit log, UPDATE and DELETE on audit_log."
-    return [Warning(f"The database role {kind}, so it could drop the triggers of the audit log.", hint=hint, id="audit.W003")]
+    hint = (
+        "Migrate with the owner's role, and serve with one that has SELECT and INSERT on the tables of the audit log, UPDATE and DELETE on "
+        "audit_log, SELECT, INSERT and UPDATE on audit_sealer, USAGE and SELECT on the sequences, and is a member of no other that has "
+        "more: docs/how-to/seal-the-audit-log.md."
+    )
+    message = f"The database role could go around the triggers of the audit log: it {', '.join(ways)}."
+    return [Warning(message, hint=hint, id="audit.W003")]
 
 
 @register(deploy=True)

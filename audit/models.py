@@ -124,7 +124,8 @@ class SignedRecord(models.Model):
 class AuditSeal(SignedRecord):
     """A seal (`audit.evidence.seals.Seal`)."""
 
-    number = models.BigIntegerField(primary_key=True)
+    # Given by the sealer. "Auto" makes it SQLite's rowid, so that no row has a second key by which REPLACE finds it.
+    number = models.BigAutoField(primary_key=True)
     first_id = models.BigIntegerField()
     last_id = models.BigIntegerField()
     count = models.IntegerField()
@@ -173,7 +174,8 @@ class AuditRemoval(SignedRecord):
 class AuditErasure(SignedRecord):
     """That the personal columns of a row were erased (`audit.evidence.seals.Erasure`)."""
 
-    row_id = models.BigIntegerField(primary_key=True)
+    id = models.BigAutoField(primary_key=True)
+    row_id = models.BigIntegerField(db_index=True)  # not unique: a forged record must not stand before a true one
     personal = models.CharField(max_length=64)
     reason = models.CharField(max_length=MAX_TEXT_LENGTH)
     actor = models.CharField(max_length=MAX_TEXT_LENGTH)
@@ -187,18 +189,20 @@ class AuditErasure(SignedRecord):
         return f"erasure of row {self.row_id}"
 
 
-class LegalHold(models.Model):
-    """Rows that must stay: those that have all the values that are given; "" is any. A row with `releases` ends another hold."""
+class LegalHold(SignedRecord):
+    """Rows that must stay (`audit.evidence.holds.Hold`): those that have all the values that are given; "" is any, and `user_id` stands
+    for all rows of a person. A row whose `releases` is not 0 ends the hold of that id, whose digest is `released`."""
 
     id = models.BigAutoField(primary_key=True)
-    releases = models.BigIntegerField(null=True)
+    releases = models.BigIntegerField(default=0)
+    released = models.CharField(max_length=64, blank=True)
     category = models.CharField(max_length=16, blank=True)
     user_id = models.CharField(max_length=MAX_LABEL_LENGTH, blank=True)
     resource_type = models.CharField(max_length=MAX_TYPE_LENGTH, blank=True)
     resource_id = models.CharField(max_length=MAX_TEXT_LENGTH, blank=True)
     reason = models.CharField(max_length=MAX_TEXT_LENGTH)
     actor = models.CharField(max_length=MAX_TEXT_LENGTH)
-    placed_at = models.DateTimeField(auto_now_add=True)
+    placed_at = models.CharField(max_length=27)
 
     class Meta:
         db_table = "audit_hold"

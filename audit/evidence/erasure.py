@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import NamedTuple
 
@@ -10,15 +11,18 @@ from django.db.models import Q, QuerySet
 
 from audit import access
 from audit.conf import seal_keys
-from audit.evidence import holds, log, rows
+from audit.evidence import holds, log, persons, rows
 from audit.evidence.canonical import CURRENT_FORMAT, FORMATS, Row, personal_digest
-from audit.evidence.retention import NotVerified
 from audit.evidence.seals import Erasure, Seal, moment
 from audit.evidence.triggers import blank_value
 from audit.evidence.verify import digest_or_none, is_blank
 from audit.models import AuditEntry, AuditErasure
 from events.conf import settings
 from events.types import utcnow
+
+
+class NotVerified(Exception):
+    """What was to be erased is not as it was sealed: it stays, as evidence."""
 
 
 class Erased(NamedTuple):
@@ -29,19 +33,28 @@ class Erased(NamedTuple):
     held: int
 
 
-def rows_of(user_id: str) -> QuerySet[AuditEntry]:
-    """The rows that are a person's business, or that tell what they did. By columns: the actor in the metadata is there too."""
-    actor = Q(actor_type__in=["user", "token"], actor_id=user_id)
-    return AuditEntry.objects.using(settings().DATABASE).filter(Q(user_id=user_id) | actor).order_by("id")
+class Resource(NamedTuple):
+    """An object as rows name it: `auth.user`, `42`."""
+
+    type: str
+    id: str
 
 
-def erase(user_id: str, reason: str) -> Erased:
-    """Blank the personal columns of the person's rows, seal by seal, each with a signed record. Who asks is noted, the person is not.
+def rows_of(user_id: str, resources: Sequence[Resource] = ()) -> QuerySet[AuditEntry]:
+    """The rows that are a person's (`persons`; with "" for the id nobody's), and those about the resources."""
+    wanted = persons.where(user_id) if user_id else Q(pk__in=())
+    for resource in resources:
+        wanted |= Q(resource_id=resource.id, resource_type=resource.type)
+    return AuditEntry.objects.using(settings().DATABASE).filter(wanted).order_by("id")
 
-    Raises NotVerified where a row is not as it was sealed, and DatabaseError.
+
+def erase(user_id: str, reason: str, resources: Sequence[Resource] = ()) -> Erased:
+    """Blank the personal columns of the rows of `rows_of`, seal by seal, each with a signed record. Who asks is noted, the person is not.
+
+    Raises NotVerified where a row is not as it was sealed, NotRecorded, and DatabaseError.
     """
-    ids = list(rows_of(user_id).values_list("id", flat=True))
-    in_force = list(holds.in_force())
+    ids = list(rows_of(user_id, resources).values_list("id", flat=True))
+    in_force = holds.in_force()
     erased = held = sealed = 0
     for seal in log.seals_of(ids):
         wanted = [row_id for row_id in ids if seal.first_id <= row_id <= seal.last_id]
@@ -72,5 +85,5 @@ def _erase(seal: Seal, found: list[Row], reason: str) -> int:
     with transaction.atomic(using=alias):
         AuditErasure.objects.using(alias).bulk_create([AuditErasure(**asdict(erasure)) for erasure in erasures])
         AuditEntry.objects.using(alias).filter(id__in=ids).update(**blank)
-        access.record("erased", {"seal": seal.number, "rows": ids, "reason": reason}, urgent=True)
+        access.must_record("erased", {"seal": seal.number, "rows": ids, "reason": reason}, urgent=True)
     return len(ids)

@@ -110,7 +110,7 @@ def state() -> State:
         waiting=_waiting(seals[0].last_id if seals else 0),
         keys=[KeyInUse(key.id, key.algorithm, number == 0) for number, key in enumerate(seal_keys())],
         anchors=_anchors(seals[0].number if seals else 0),
-        holds=list(holds.in_force()),
+        holds=holds.in_force(),
         removals=AuditRemoval.objects.using(alias).count(),
         erasures=AuditErasure.objects.using(alias).count(),
         verifications=_verifications()[:NEWEST],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
 from time import monotonic
@@ -9,7 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from django.db import connections, models
 
-from audit.evidence import rows, triggers
+from audit.evidence import holds, rows, triggers
 from audit.evidence.archive import Part
 from audit.evidence.canonical import Row
 from audit.evidence.keys import Key
@@ -23,6 +24,8 @@ AnySigned = TypeVar("AnySigned", bound=Signed)
 Read = Callable[[int, int | None], Iterable[Row]]
 
 LOWEST_ID: Final = -(2**63)
+# A moment of the years 1000 to 9998 (`triggers.LIMITS`).
+READABLE: Final = re.compile(r"(?!9999)[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 # Seals that are read in one statement.
 SEALS: Final = 20
 
@@ -80,7 +83,7 @@ class Step(NamedTuple):
 
 
 def verify(keys: Iterable[Key], anchors: Mapping[int, str] | None = None) -> Verifier:
-    """Compare the whole log with its seals, and look whether its triggers are there. Raises DatabaseError."""
+    """Compare the whole log with its seals, and look whether its triggers are there and its legal holds signed. Raises DatabaseError."""
     return verify_step(0, keys, anchors).verifier
 
 
@@ -88,17 +91,18 @@ def verify_step(
     number: int, keys: Iterable[Key], anchors: Mapping[int, str] | None = None, seconds: float = inf, seals: float = inf
 ) -> Step:
     """Verify whole seals from a number on, for so many seconds, one seal at least and so many at most. That they follow on the seal
-    before is verified too. The first step looks at the triggers, the last at what has no seal. Raises DatabaseError."""
-    until = monotonic() + seconds
+    before is verified too. The first step looks at the triggers and the legal holds, the last at what has no seal. Raises DatabaseError."""
+    until, keys = monotonic() + seconds, list(keys)
     verifier = Verifier(keys, anchors)
     if number <= 1:
-        verifier.findings += _missing_triggers()
+        verifier.findings += [*_missing_triggers(), *holds.findings(keys)]
     else:
         verifier.last = next(iter(_read(Seal, AuditSeal, ordered="-number", limit=1, number__lt=number)), None)
     for part in parts(number):
         if verifier.last and verifier.seals and (monotonic() >= until or verifier.seals >= seals):
             return Step(verifier, verifier.last.number + 1)
         verifier.seal(*part)
+        verifier.findings += _unreadable(part.rows)
     entries = AuditEntry.objects.using(settings().DATABASE).order_by("id").values_list("id", flat=True)
     verifier.finish((entries.filter(id__gt=verifier.last.last_id) if verifier.last else entries).iterator())
     return Step(verifier, None)
@@ -108,6 +112,14 @@ def _missing_triggers() -> list[Finding]:
     missing = triggers.missing(connections[settings().DATABASE])
     message = f"these triggers are not there, or not as they are to be: {', '.join(missing)}"
     return [Finding("not append-only", 0, 0, message)] if missing else []
+
+
+def _unreadable(found: Iterable[Row]) -> Iterator[Finding]:
+    """Rows that the database takes in no more, from before it did."""
+    for row in found:
+        if not READABLE.fullmatch(str(row["timestamp"])):
+            message = f"row {row['id']}: Python can't read its moment, {row['timestamp']}, so pages with it fail"
+            yield Finding("moment unreadable", row["id"], row["id"], message)
 
 
 def _batches(found: Iterable[Seal]) -> Iterator[list[Seal]]:

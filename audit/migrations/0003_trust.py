@@ -5,7 +5,7 @@ from typing import Any
 from django.db import migrations, models
 
 import audit.models
-from audit.evidence import triggers
+from audit.evidence.rebuilding import ProtectedMigration
 
 
 def salt_existing_rows(apps: Any, schema_editor: Any) -> None:
@@ -16,15 +16,7 @@ def salt_existing_rows(apps: Any, schema_editor: Any) -> None:
         cursor.execute(f"UPDATE audit_log SET personal_salt = {random}")  # noqa: S608
 
 
-def install_triggers(apps: Any, schema_editor: Any) -> None:
-    triggers.install(schema_editor.connection)
-
-
-def uninstall_triggers(apps: Any, schema_editor: Any) -> None:
-    triggers.uninstall(schema_editor.connection)
-
-
-class Migration(migrations.Migration):
+class Migration(ProtectedMigration):
     dependencies = [
         ("audit", "0002_changes"),
     ]
@@ -135,5 +127,4 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.RunPython(salt_existing_rows, migrations.RunPython.noop),
-        migrations.RunPython(install_triggers, uninstall_triggers),
     ]

@@ -1,7 +1,9 @@
 from django.db import migrations, models
 
+from audit.evidence.rebuilding import ProtectedMigration
 
-class Migration(migrations.Migration):
+
+class Migration(ProtectedMigration):
     dependencies = [("audit", "0003_trust")]
 
     operations = [

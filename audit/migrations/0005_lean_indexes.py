@@ -2,8 +2,10 @@
 
 from django.db import migrations, models
 
+from audit.evidence.rebuilding import ProtectedMigration
 
-class Migration(migrations.Migration):
+
+class Migration(ProtectedMigration):
     dependencies = [
         ("audit", "0004_reading"),
     ]

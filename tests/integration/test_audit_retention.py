@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
 
 from audit.conf import seal_keys
-from audit.evidence import erasure, holds, retention
+from audit.evidence import erasure, holds, log, retention
 from audit.evidence.seals import Removal
 from audit.evidence.verify import verify_export
 from audit.models import AuditEntry, AuditErasure, AuditRemoval
@@ -85,22 +86,22 @@ def test_rows_whose_seal_was_dropped_stay(settings: Any, tmp_path: Path) -> None
     ids = write_old(utcnow() - 2 * YEAR_AGO, 6)
     seal()
     tamper("DELETE FROM audit_seal WHERE number = 2")
-    assert retention.prune(utcnow() - YEAR_AGO, tmp_path, "x") == 4
+    assert retention.prune(utcnow() - YEAR_AGO, tmp_path, "x").rows == 4
     assert set(AuditEntry.objects.filter(id__in=ids).values_list("id", flat=True)) == set(ids[2:4])
 
 
 def test_what_has_no_seal_stays(tmp_path: Path) -> None:
     write_old(utcnow() - 2 * YEAR_AGO)
-    assert retention.prune(utcnow(), tmp_path, "x") == 0
+    assert retention.prune(utcnow(), tmp_path, "x").rows == 0
 
 
 def test_what_is_under_a_legal_hold_stays_until_it_is_released(tmp_path: Path) -> None:
     write_old(utcnow() - 2 * YEAR_AGO, user_id="42")
     seal()
     run("hold_audit", "--user", "42", "--reason", "case 7")
-    hold = holds.in_force().get()
+    (hold,) = holds.in_force()
     assert "user_id=42" in run("hold_audit")
-    assert retention.prune(utcnow() - YEAR_AGO, tmp_path, "x") == 0
+    assert retention.prune(utcnow() - YEAR_AGO, tmp_path, "x").rows == 0
     assert erasure.erase("42", "x") == (0, 0, 1)
     row_id = AuditEntry.objects.get(user_id="42").id
     execute(
@@ -113,8 +114,8 @@ def test_what_is_under_a_legal_hold_stays_until_it_is_released(tmp_path: Path) -
         )
     tamper("DELETE FROM audit_erasure")
     run("hold_audit", "--release", str(hold.id), "--reason", "case closed")
-    assert not holds.in_force().exists()
-    assert retention.prune(utcnow() - YEAR_AGO, tmp_path, "x") == 1
+    assert not holds.in_force()
+    assert retention.prune(utcnow() - YEAR_AGO, tmp_path, "x").rows == 1
     with pytest.raises(CommandError, match="no hold"):
         run("hold_audit", "--release", str(hold.id), "--reason", "again")
     assert (of_the_audit("held").data["reason"], of_the_audit("released").data["hold"]) == ("case 7", hold.id)
@@ -144,6 +145,24 @@ def test_retention_is_a_setting_for_each_category(settings: Any, tmp_path: Path)
     settings.AUDIT = settings.AUDIT | {"RETENTION": {"audit": 365, "security": 30}}
     assert "audit: 1 rows" in run("prune_audit", "--dry-run")
     assert "audit: removed 1 rows" in run("prune_audit", "--archives", str(tmp_path))
+
+
+def test_seals_without_old_rows_are_not_read(settings: Any) -> None:
+    settings.AUDIT = settings.AUDIT | {"SEAL_MAX_ROWS": 1}
+
+    def asked() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert [one.ids for one in retention.prunable(utcnow() - YEAR_AGO)] == [old]
+        return len(queries)
+
+    write(1)
+    old = write_old(utcnow() - 2 * YEAR_AGO)
+    write(1)
+    seal()
+    few = asked()
+    write(3 * log.SEALS)
+    seal()
+    assert asked() == few
 
 
 @pytest.mark.parametrize(

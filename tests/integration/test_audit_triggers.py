@@ -28,7 +28,7 @@ ONLY_POSTGRESQL = {
     "TRUNCATE": "TRUNCATE audit_log",
     "a replica's DELETE": "SET LOCAL session_replication_role = replica; DELETE FROM audit_log",
     "a DELETE that a temporary table allows": """
-        CREATE TEMPORARY TABLE audit_removal ON COMMIT DROP AS SELECT 1 AS first_id, 99 AS last_id, '' AS category, '2999-01-01' AS until;
+        CREATE TEMPORARY TABLE audit_removal ON COMMIT DROP AS SELECT 1 AS first_id, 99 AS last_id, '' AS category, '2999-01-01T' AS until;
         DELETE FROM audit_log""",
 }
 
@@ -54,7 +54,7 @@ def test_what_allows_a_change_can_not_be_changed_itself(table: str, statement: s
     if statement.startswith("TRUNCATE" if sqlite else "REPLACE"):
         pytest.skip("not on this database")
     fill(table)
-    key = triggers.APPEND_ONLY[table]
+    key = triggers.KEYS[table]
     names = [table, table] if statement.startswith("REPLACE") else [table, key, key]
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
         execute(statement.format(*names))
@@ -65,7 +65,7 @@ def fill(table: str) -> None:
     values = {
         "audit_seal": f"({signed}, number, first_id, last_id, count, digest, previous, sealed_at, rows) VALUES (1,'','','',1,1,1,1,'','','','')",
         "audit_removal": f"({signed}, seal, first_id, last_id, category, until, rows, archive, archive_digest, reason, actor, removed_at)"
-        " VALUES (1,'','','',1,1,1,'','','','','','','','')",
+        " VALUES (1,'','','',1,1,1,'','2026-01-31','','','','','','')",
         "audit_erasure": f"({signed}, row_id, personal, reason, actor, erased_at) VALUES (1,'','','',1,'','','','')",
     }
     if table == "audit_hold":
@@ -137,21 +137,6 @@ def test_migrating_puts_back_what_the_rebuild_of_a_table_dropped() -> None:
         assert triggers.missing(connection)
     call_command("migrate", verbosity=0)
     assert triggers.missing(connection) == []
-
-
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no roles")
-def test_a_role_that_could_go_around_is_told() -> None:
-    found_ids = {message.id for message in run_checks(databases=["default"])}
-    assert "audit.W003" in found_ids  # the tests' role makes databases
-    role = f"audit_test_{connection.settings_dict['NAME'][-20:]}"
-    execute(f"CREATE ROLE {role}")
-    try:
-        execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
-        execute(f"SET ROLE {role}")
-        assert "audit.W003" not in {message.id for message in run_checks(databases=["default"])}
-    finally:
-        execute("RESET ROLE")
-        execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 def test_the_way_for_tests_leads_into_no_other_database(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

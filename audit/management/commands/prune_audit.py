@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import IntegrityError
 
+from audit.access import NotRecorded
 from audit.conf import settings
 from audit.evidence import retention
 from events.types import utcnow
@@ -34,17 +34,21 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["archives"] is None and not options["dry_run"]:
             raise CommandError("archives: say into which directory the rows are written before they are removed")
+        failed: list[str] = []
         for category, until in _moments(options):
             name = category or "all categories"
             if options["dry_run"]:
-                number = sum(len(found.ids) for found in retention.prunable(until, category))
+                number = sum(len(found.ids) for found in retention.prunable(until, category) if not found.findings)
                 self.stdout.write(f"{name}: {number} rows older than {until:%Y-%m-%d %H:%M} would be removed.")
                 continue
             try:
-                number = retention.prune(until, options["archives"], options["reason"], category)
-            except (retention.NotVerified, OSError, IntegrityError) as error:
+                number, problems = retention.prune(until, options["archives"], options["reason"], category)
+            except (NotRecorded, OSError) as error:
                 raise CommandError(f"{name}: nothing further was removed: {error}") from None
             self.stdout.write(self.style.SUCCESS(f"{name}: removed {number} rows older than {until:%Y-%m-%d %H:%M}."))
+            failed += [f"{name}: {problem}" for problem in problems]
+        if failed:
+            raise CommandError("\n".join(failed))
 
 
 def _moments(options: dict[str, Any]) -> list[tuple[str, datetime]]:
