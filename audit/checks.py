@@ -152,6 +152,9 @@ def check_seals(**kwargs: Any) -> list[CheckMessage]:
     if not settings().SEAL_KEYS:
         hint = "Set AUDIT['SEAL_KEYS'] (AUDIT_SEAL_KEYS) to a key that `python -m audit.evidence.keys ed25519 ID` makes."
         found.append(Warning("The seals of the audit log are signed with a key made of SECRET_KEY.", hint=hint, id="audit.W004"))
+    elif settings().SECRET_KEY_LAST_SEAL is None:
+        hint = "Set AUDIT['SECRET_KEY_LAST_SEAL'] to the number of the last seal that it signed (`manage.py audit_keys` tells), 0 if it signed none."
+        found.append(Warning("A key made of SECRET_KEY still verifies any seal.", hint=hint, id="audit.W004"))
     if not (settings().ANCHOR_FILE or settings().ANCHOR_LOGGER):
         hint = "Set AUDIT['ANCHOR_FILE'] or AUDIT['ANCHOR_LOGGER'] to where who may write the database may not."
         found.append(Warning("Seals at the end of the audit log could be dropped unnoticed.", hint=hint, id="audit.W005"))

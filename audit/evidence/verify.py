@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from audit.evidence.archive import Archive, BadExport
 from audit.evidence.canonical import CURRENT_FORMAT, FORMATS, Row, loads, row_digest
-from audit.evidence.keys import BadKey, Key, by_id, parse_key
+from audit.evidence.keys import BadKey, Key, by_id, parse_keys
 from audit.evidence.seals import Erasure, Removal, Seal, SealedRow, Signed, spans
 
 # What a row may hold: the columns of any format.
@@ -65,9 +65,9 @@ class Verifier:
         """Verify the next seal, and the rows that the log holds in its range and before it, in the order of their ids."""
         self.seals += 1
         dropped = self._verify_chain(seal)
-        self._verify_signature(seal, seal.first_id, seal.last_id, f"seal {seal.number}")
+        self._verify_signature(seal, seal.number, seal.first_id, seal.last_id, f"seal {seal.number}")
         removed = self._removed(seal, removals)
-        erased = {erasure.row_id: erasure for erasure in erasures if self._is_valid_erasure(erasure)}
+        erased = {erasure.row_id: erasure for erasure in erasures if self._is_valid_erasure(seal, erasure)}
         version = seal.format if seal.format in FORMATS else CURRENT_FORMAT
         actual = [(row["id"], self._digest(row, version, erased.get(row["id"])), row) for row in rows if row["id"] not in dropped]
         self.rows += len(actual)
@@ -117,7 +117,8 @@ class Verifier:
             self._find("seal re-made", last.first_id, last.last_id, message)
         return range(0)
 
-    def _verify_signature(self, signed: Signed, first_id: int, last_id: int, name: str) -> bool:
+    def _verify_signature(self, signed: Signed, number: int, first_id: int, last_id: int, name: str) -> bool:
+        """Whether what is about the seal of this number was signed with a key that may have signed it."""
         key = self._keys.get(signed.key_id)
         if key is None:
             self._find("key unknown", first_id, last_id, f"{name} is signed with the key {signed.key_id!r}, which was not given")
@@ -125,18 +126,24 @@ class Verifier:
             self._find("format unknown", first_id, last_id, f"{name} is of the format {signed.format}")
         elif not signed.is_signed_by(key):
             self._find("signature wrong", first_id, last_id, f"{name} was not signed with the key {key.id!r} as it stands")
+        elif key.last is not None and number > key.last:
+            message = f"{name} is signed with the key {key.id!r}, which was retired after seal {key.last}"
+            self._find("key retired", first_id, last_id, message)
         else:
             return True
         return False
 
-    def _is_valid_erasure(self, erasure: Erasure) -> bool:
-        return self._verify_signature(erasure, erasure.row_id, erasure.row_id, f"the erasure of row {erasure.row_id}")
+    def _is_valid_erasure(self, seal: Seal, erasure: Erasure) -> bool:
+        row_id = erasure.row_id
+        return self._verify_signature(erasure, seal.number, row_id, row_id, f"the erasure of row {row_id}")
 
     def _removed(self, seal: Seal, removals: Iterable[Removal]) -> frozenset[int]:
         found: set[int] = set()
         for removal in removals:
             name = f"the removal of rows {removal.first_id} to {removal.last_id}"
-            if removal.seal == seal.number and self._verify_signature(removal, removal.first_id, removal.last_id, name):
+            if removal.seal == seal.number and self._verify_signature(
+                removal, seal.number, removal.first_id, removal.last_id, name
+            ):
                 found |= removal.ids()
         return frozenset(found)
 
@@ -250,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--anchors", type=Path, metavar="FILE", help="the file that heads were anchored to")
     options = parser.parse_args(arguments)
     try:
-        keys = [parse_key(text) for text in options.key]
+        keys = parse_keys(options.key)
         anchors = read_anchors(options.anchors.open(encoding="utf-8", errors="replace")) if options.anchors else None
         with options.export.open(encoding="utf-8") as lines:
             verifier = verify_export(lines, keys, anchors)

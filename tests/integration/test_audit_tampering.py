@@ -122,7 +122,7 @@ def test_a_dropped_seal_a_changed_seal_and_one_of_another_key_are_named(settings
 def test_the_wrong_key_verifies_nothing(settings: Any) -> None:
     write()
     seal()
-    settings.AUDIT = settings.AUDIT | {"SEAL_KEYS": ["mine:hmac-sha256:" + "00" * 32]}
+    settings.AUDIT, settings.SECRET_KEY = settings.AUDIT | {"SEAL_KEYS": ["mine:hmac-sha256:" + "00" * 32]}, "another"
     assert [kind for kind, _, _ in found()] == ["key unknown"]
     settings.AUDIT = settings.AUDIT | {"SEAL_KEYS": [f"{next(iter(log.seals())).key_id}:hmac-sha256:" + "00" * 32]}
     assert [kind for kind, _, _ in found()] == ["signature wrong"]

@@ -91,4 +91,7 @@ def test_a_bad_key_is_an_error_that_does_not_show_it(settings: Any, keys: list[s
 def test_a_deployment_without_a_key_and_an_anchor_of_its_own_is_warned(settings: Any) -> None:
     assert [found.id for found in check_seals()] == ["audit.W004", "audit.W005"]
     settings.AUDIT = {"SEAL_KEYS": ["a:hmac-sha256:" + "00" * 32], "ANCHOR_LOGGER": "audit.anchor"}
+    (found,) = check_seals()
+    assert (found.id, "still verifies" in found.msg) == ("audit.W004", True)
+    settings.AUDIT = settings.AUDIT | {"SECRET_KEY_LAST_SEAL": 0}
     assert check_seals() == []
