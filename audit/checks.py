@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -159,6 +160,30 @@ def check_seals(**kwargs: Any) -> list[CheckMessage]:
         hint = "Set AUDIT['ANCHOR_FILE'] or AUDIT['ANCHOR_LOGGER'] to where who may write the database may not."
         found.append(Warning("Seals at the end of the audit log could be dropped unnoticed.", hint=hint, id="audit.W005"))
     return found
+
+
+@register
+def check_anchor_logger(**kwargs: Any) -> list[CheckMessage]:
+    """audit.W005: the logger that seals are anchored with discards what it is told."""
+    name = "" if check_settings() else settings().ANCHOR_LOGGER
+    if not name or _takes_info(logging.getLogger(name)):
+        return []
+    hint = f"Give {name!r} in LOGGING the level INFO, and a handler of that level, which keeps it where who may write the database may not."
+    return [
+        Warning(
+            f"AUDIT['ANCHOR_LOGGER'] is {name!r}, which discards INFO: no seal is anchored there.", hint=hint, id="audit.W005"
+        )
+    ]
+
+
+def _takes_info(logger: logging.Logger) -> bool:
+    """Whether a handler is told what the logger is told with INFO."""
+    found: logging.Logger | None = logger if logger.isEnabledFor(logging.INFO) else None
+    while found:
+        if any(handler.level <= logging.INFO for handler in found.handlers):
+            return True
+        found = found.parent if found.propagate else None
+    return False
 
 
 def _log_connection(databases: Any) -> BaseDatabaseWrapper | None:
