@@ -15,8 +15,8 @@ from django.db import connections
 from audit import access
 from audit.conf import seal_keys, settings
 from audit.evidence import holds, horizon, triggers
+from audit.evidence.anchors import read_anchors
 from audit.evidence.verification import RESOURCE_ID
-from audit.evidence.verify import read_anchors
 from audit.models import AuditEntry, AuditErasure, AuditRemoval, AuditSeal, LegalHold, Outcome
 from audit.reading.paging import ORDER
 from events.conf import settings as events_settings

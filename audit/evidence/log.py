@@ -10,11 +10,12 @@ from typing import Final, NamedTuple, TypeVar
 from django.db import connections, models
 
 from audit.evidence import rows, triggers
+from audit.evidence.anchors import Anchor
 from audit.evidence.archive import Part
 from audit.evidence.canonical import Row
 from audit.evidence.keys import Key
 from audit.evidence.seals import ENTRY_BYTES, Erasure, Removal, Seal, Signed
-from audit.evidence.verify import Finding, Verifier
+from audit.evidence.verifier import Finding, Verifier
 from audit.models import AuditEntry, AuditErasure, AuditRemoval, AuditSeal
 from events.conf import settings
 
@@ -79,13 +80,13 @@ class Step(NamedTuple):
     next: int | None
 
 
-def verify(keys: Iterable[Key], anchors: Mapping[int, str] | None = None) -> Verifier:
+def verify(keys: Iterable[Key], anchors: Mapping[int, Anchor] | None = None) -> Verifier:
     """Compare the whole log with its seals, and look whether its triggers are there. Raises DatabaseError."""
     return verify_step(0, keys, anchors).verifier
 
 
 def verify_step(
-    number: int, keys: Iterable[Key], anchors: Mapping[int, str] | None = None, seconds: float = inf, seals: float = inf
+    number: int, keys: Iterable[Key], anchors: Mapping[int, Anchor] | None = None, seconds: float = inf, seals: float = inf
 ) -> Step:
     """Verify whole seals from a number on, for so many seconds, one seal at least and so many at most. That they follow on the seal
     before is verified too. The first step looks at the triggers, the last at what has no seal. Raises DatabaseError."""

@@ -18,6 +18,7 @@ from django.db import DatabaseError, Error, IntegrityError, connections, transac
 
 from audit.conf import seal_keys, settings
 from audit.evidence import rows, triggers
+from audit.evidence.anchors import Anchor
 from audit.evidence.horizon import Horizon
 from audit.evidence.log import last_seal
 from audit.evidence.seals import Seal, make_seal
@@ -140,8 +141,7 @@ def _store(seal: Seal) -> bool:
 
 def _anchor(seal: Seal) -> None:
     """Note the seal's digest where who may write the database may not."""
-    values = {"number": seal.number, "last_id": seal.last_id, "digest": seal.digest_of_all, "sealed_at": seal.sealed_at}
-    line = json.dumps(values)
+    line = json.dumps(Anchor.of(seal)._asdict())
     if settings().ANCHOR_LOGGER:
         logging.getLogger(settings().ANCHOR_LOGGER).info(line)
     if settings().ANCHOR_FILE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -188,6 +189,17 @@ def spans(ids: Iterable[int]) -> list[tuple[int, int]]:
 def runs(ids: Iterable[int]) -> str:
     """Ids in order as runs: `1-500,502`."""
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans(ids))
+
+
+MOMENT: Final = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z\Z")
+
+
+def is_moment(text: str) -> bool:
+    """Whether a text is a moment as `moment` writes it."""
+    try:
+        return bool(MOMENT.match(text) and datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def moment(time: datetime) -> str:

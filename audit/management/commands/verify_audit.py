@@ -29,12 +29,14 @@ class Command(BaseCommand):
         try:
             keys = parse_keys(options["key"]) if options["key"] else seal_keys()
             anchors = verification.configured_anchors(options["anchors"] or "")
-        except (BadKey, OSError) as error:
+        except BadKey as error:
             raise CommandError(str(error), returncode=2) from None
+        except OSError as error:
+            raise CommandError(f"{error.filename}: {error.strerror}", returncode=2) from None
         verifier = log.verify(keys, anchors)
         verification.record(verifier, len(anchors))
         for finding in verifier.findings:
             self.stdout.write(self.style.ERROR(str(finding)))
         if verifier.findings:
             raise CommandError(f"{len(verifier.findings)} findings in {summary(verifier)}")
-        self.stdout.write(self.style.SUCCESS(f"OK: {summary(verifier)}, {len(anchors)} anchors"))
+        self.stdout.write(self.style.SUCCESS(f"OK: {summary(verifier)}"))
