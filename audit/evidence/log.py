@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
 from math import inf
 from time import monotonic
 from typing import Final, NamedTuple, TypeVar
 
 from django.db import connections, models
+from django.db.models import Count, Max, Min
 
-from audit.evidence import rows, triggers
+from audit.conf import settings as audit_settings
+from audit.evidence import horizon, rows, triggers
 from audit.evidence.anchors import Anchor
 from audit.evidence.archive import Part
 from audit.evidence.canonical import Row
 from audit.evidence.keys import Key
-from audit.evidence.seals import ENTRY_BYTES, Erasure, Removal, Seal, Signed
+from audit.evidence.seals import ENTRY_BYTES, Erasure, Removal, Seal, Signed, moment
 from audit.evidence.verifier import Finding, Verifier
 from audit.models import AuditEntry, AuditErasure, AuditRemoval, AuditSeal
 from events.conf import settings
+from events.types import utcnow
 
 AnySigned = TypeVar("AnySigned", bound=Signed)
 # Rows from one id to another (None: to the end), in order.
 Read = Callable[[int, int | None], Iterable[Row]]
 
 LOWEST_ID: Final = -(2**63)
+# Seals follow within seconds: whatever waits for longer than this, after a look for rows to seal, something holds it up.
+LATE: Final = timedelta(minutes=1)
 # Seals that are read in one statement.
 SEALS: Final = 20
 
@@ -100,8 +106,10 @@ def verify_step(
         if verifier.seals and (monotonic() >= until or verifier.seals >= seals):
             return Step(verifier, part.seal.number)
         verifier.seal(*part)
-    entries = AuditEntry.objects.using(settings().DATABASE).order_by("id").values_list("id", flat=True)
-    verifier.finish((entries.filter(id__gt=verifier.last.last_id) if verifier.last else entries).iterator())
+    entries = AuditEntry.objects.using(settings().DATABASE).order_by("id")
+    waiting = entries.filter(id__gt=verifier.last.last_id) if verifier.last else entries
+    verifier.finish(waiting.values_list("id", flat=True).iterator())
+    verifier.findings += _late(waiting)
     return Step(verifier, None)
 
 
@@ -109,6 +117,22 @@ def _missing_triggers() -> list[Finding]:
     missing = triggers.missing(connections[settings().DATABASE])
     message = f"these triggers are not there, or not as they are to be: {', '.join(missing)}"
     return [Finding("not append-only", 0, 0, message)] if missing else []
+
+
+def _late(waiting: models.QuerySet[AuditEntry]) -> list[Finding]:
+    """That rows wait for longer than sealing takes, and why as far as is known."""
+    since = utcnow() - LATE - timedelta(seconds=audit_settings().SEAL_INTERVAL)
+    late = waiting.filter(timestamp__lt=since).order_by().aggregate(first=Min("id"), last=Max("id"), count=Count("id"))
+    if not late["count"]:
+        return []
+    writer = horizon.oldest_writer()
+    why = (
+        f"a transaction that wrote to the log is open since {moment(writer)}, and has to end first"
+        if writer and writer < since
+        else "nothing seals them: is a server running, or `seal_audit --forever`?"
+    )
+    message = f"{late['count']} rows from {late['first']} to {late['last']} are older than a minute and have no seal; {why}"
+    return [Finding("not sealed", late["first"], late["last"], message)]
 
 
 def _batches(found: Iterable[Seal]) -> Iterator[list[Seal]]:

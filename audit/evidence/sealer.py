@@ -114,15 +114,17 @@ class Sealer:
         return make_seal(found, found[-1]["id"] if len(found) == limit else upto, last, seal_keys()[0])
 
     def _take_role(self) -> bool:
-        """Whether this process has the role: it had it, nobody had, or who had it did not renew in time."""
+        """Whether this process has the role: it had it, nobody had, or who had it did not renew in time. A lease that nobody takes (it
+        ends later than one does, clocks that differ included) is none."""
         now = utcnow()
         leases = SealerLease.objects.using(events_settings().DATABASE)
         mine = {"holder": self._holder, "until": now + LEASE}
-        free = leases.filter(id=1, holder=self._holder) | leases.filter(id=1, until__lt=now)
+        row = leases.filter(id=1)
+        free = row.filter(holder=self._holder) | row.filter(until__lt=now) | row.filter(until__gt=now + 2 * LEASE)
         if free.update(**mine):
             return True
         lease = SealerLease(id=1, **mine)
-        return not leases.exists() and bool(leases.bulk_create([lease], ignore_conflicts=True)) and free.update(**mine) == 1
+        return not row.exists() and bool(leases.bulk_create([lease], ignore_conflicts=True)) and free.update(**mine) == 1
 
 
 sealer = Sealer()

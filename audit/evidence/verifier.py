@@ -77,8 +77,12 @@ class Verifier:
         waiting = list(unsealed)
         self.unsealed = len(waiting)
         last_id = self.last.last_id if self.last else 0
-        behind = [row_id for row_id in waiting if row_id <= last_id]
+        behind = [row_id for before, row_id in pairwise([last_id, *waiting]) if row_id <= max(before, last_id)]
         self._find_rows("row inserted", behind, "among those that are not sealed yet, with the id of an older one")
+        if waiting and not self.last and self.header:
+            self._find(
+                "not sealed", waiting[0], waiting[-1], f"none of the {len(waiting)} rows has a seal: nothing shows what they were"
+            )
         self._verify_end(last_id + 1, max(waiting, default=last_id + 1))
 
     def _verify_end(self, first_id: int, last_id: int) -> None:

@@ -247,3 +247,33 @@ def test_where_the_anchors_are_gone_it_is_said(anchors: Path, admin_client: Clie
         call_command("verify_audit")
     answer = admin_client.post("/admin/audit/auditentry/integrity/")
     assert (answer.status_code, b"no seal is anchored there" in answer.content) == (503, True)
+
+
+# Rows without a seal
+
+
+def test_a_log_without_a_seal_shows_nothing(settings: Any, told: Told, tmp_path: Path) -> None:
+    settings.AUDIT = settings.AUDIT | {"RECORD_READING": False}
+    status, said = told(export(tmp_path))
+    assert (status, said.startswith("OK: 0 rows in no seal,")) == (0, True), said
+    write(3)
+    status, said = told(export(tmp_path))
+    assert (
+        status,
+        "not sealed: none of the 3 rows has a seal" in said,
+        "FAILED: 0 rows in no seal, 3 not sealed yet" in said,
+    ) == (1, True, True), said
+
+
+def test_seals_that_were_all_taken_away_are_missed(anchors: Path, told: Told, tmp_path: Path) -> None:
+    path = change(export(tmp_path), lambda lines: [line for line in lines if "row" in line])
+    status, said = told(path, "--anchors", anchors)
+    assert (status, "tail dropped: seals 1 to 5 are gone" in said, "not sealed: none of the 10" in said) == (1, True, True)
+
+
+def test_an_id_twice_among_the_rows_that_are_not_sealed_is_found(anchors: Path, told: Told, tmp_path: Path) -> None:
+    (row_id,) = write()
+    path = export(tmp_path)
+    assert told(path)[0] == 0
+    status, said = told(change(path, lambda lines: [*lines, lines[-1]]))
+    assert (status, f"row inserted: row {row_id}: among those" in said) == (1, True), said
