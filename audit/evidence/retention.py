@@ -31,6 +31,7 @@ class Prunable(NamedTuple):
     """Rows of one seal that may go."""
 
     seal: int
+    seal_digest: str
     ids: list[int]
 
 
@@ -41,7 +42,7 @@ def prunable(until: datetime, category: str = "") -> Iterator[Prunable]:
         inside = range(part.seal.first_id, part.seal.last_id + 1)
         found = [row for row in part.rows if row["id"] in inside and category in ("", row["source_category"])]
         if found and not any(_must_stay(row, moment(until), in_force) for row in found):
-            yield Prunable(part.seal.number, [row["id"] for row in found])
+            yield Prunable(part.seal.number, part.seal.digest_of_all, [row["id"] for row in found])
 
 
 def prune(until: datetime, archives: Path, reason: str, category: str = "") -> int:
@@ -93,6 +94,7 @@ def _remove(found: Prunable, until: datetime, category: str, name: str, digest: 
         algorithm="",
         signature="",
         seal=found.seal,
+        seal_digest=found.seal_digest,
         first_id=ids[0],
         last_id=ids[-1],
         category=category,

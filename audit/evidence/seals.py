@@ -115,7 +115,8 @@ class Seal(Signed):
 
 @dataclass(frozen=True)
 class Removal(Signed):
-    """That rows of a seal were removed by retention, once they were in an archive.
+    """That rows of a seal were removed by retention, once they were in an archive. `seal_digest` is the seal's `digest_of_all`: the seal
+    of the same number of another log is another.
 
     `rows` are the ids, as runs: `1-500,502`. A row was of `category` ("" is any) and older than `until`.
     """
@@ -123,6 +124,7 @@ class Removal(Signed):
     KIND = "removal"
 
     seal: int
+    seal_digest: str
     first_id: int
     last_id: int
     category: str

@@ -164,11 +164,16 @@ class Verifier:
     def _removed(self, seal: Seal, removals: Iterable[Removal]) -> frozenset[int]:
         found: set[int] = set()
         for removal in removals:
-            name = f"the removal of rows {removal.first_id} to {removal.last_id}"
-            if removal.seal == seal.number and self._verify_signature(
-                removal, seal.number, removal.first_id, removal.last_id, name
-            ):
+            first_id, last_id = removal.first_id, removal.last_id
+            name = f"the removal of rows {first_id} to {last_id}"
+            if not self._verify_signature(removal, seal.number, first_id, last_id, name):
+                continue
+            if (removal.seal, removal.seal_digest) == (seal.number, seal.digest_of_all):
                 found |= removal.ids()
+            else:
+                self._find(
+                    "removal of another seal", first_id, last_id, f"{name} is not from the seal {seal.number} that is there"
+                )
         return frozenset(found)
 
     def _digest(self, row: Row, version: int, erasure: Erasure | None) -> str:

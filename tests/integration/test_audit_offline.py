@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -15,10 +16,11 @@ from django.test import Client
 
 from audit.evidence import retention
 from audit.evidence.keys import parse_key, verifying_text
-from audit.evidence.seals import moment
+from audit.evidence.seals import Removal, moment
 from audit.evidence.verify import main
+from audit.models import AuditRemoval
 from events.types import utcnow
-from tests.support.auditing import seal, write
+from tests.support.auditing import execute, seal, unprotected, write
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -277,3 +279,27 @@ def test_an_id_twice_among_the_rows_that_are_not_sealed_is_found(anchors: Path, 
     assert told(path)[0] == 0
     status, said = told(change(path, lambda lines: [*lines, lines[-1]]))
     assert (status, f"row inserted: row {row_id}: among those" in said) == (1, True), said
+
+
+# Records of another log
+
+
+def test_a_removal_of_another_log_with_the_same_key_explains_nothing(anchors: Path, told: Told, tmp_path: Path) -> None:
+    here = change(export(tmp_path), lambda lines: lines).rename(tmp_path / "here.jsonl")
+    with unprotected():
+        for table in ("audit_log", "audit_seal", "audit_sealer"):
+            execute(f"DELETE FROM {table}")
+    first = write(4)[0]
+    # The rows have other ids by now, those of the removal are made to fit: what is compared is the seal.
+    seal()
+    (tmp_path / "archives").mkdir()
+    retention.prune(utcnow() + HOUR, tmp_path / "archives", "x")
+    removal = AuditRemoval.objects.get(seal=1)
+    ours = json.loads(here.read_bytes().splitlines()[1])["row"]["id"]
+    assert ours < first
+    signed = Removal(**{name: getattr(removal, name) for name in Removal.columns()})
+    replayed = replace(signed, first_id=ours, last_id=ours + 1, rows=f"{ours}-{ours + 1}").signed_by(parse_key(PRIVATE))
+    change(here, lambda lines: [{"removal": asdict(replayed)}, *lines[2:]])
+    status, said = told(here, "--anchors", anchors)
+    assert (status, f"removal of another seal: the removal of rows {ours} to {ours + 1}" in said) == (1, True), said
+    assert f"row deleted: rows {ours} to {ours + 1}" in said
