@@ -107,14 +107,15 @@ def row_digest(row: Row, version: int, personal: str | None = None) -> str:
 
 def is_blank(row: Row, version: int) -> bool:
     """Whether the personal columns of a row hold nothing, as erasing leaves them."""
-    return all(row[name] in (None, "", {}) for name in (*FORMATS[version].personal, "personal_salt"))
+    return all(row.get(name) in (None, "", {}) for name in (*FORMATS[version].personal, "personal_salt"))
 
 
 def digest_or_none(row: Row, version: int, personal: str | None = None) -> str:
     """The digest of a row; "" for one that holds what has no canonical form, or other columns than a row of the log."""
     try:
-        return row_digest(row, version, personal) if row.keys() <= COLUMNS else ""
-    except (ValueError, TypeError, KeyError, RecursionError):
+        known = row.keys() <= COLUMNS and row.keys() >= set(FORMATS[version].columns)
+        return row_digest(row, version, personal) if known else ""
+    except (ValueError, TypeError, RecursionError):
         return ""
 
 

@@ -28,7 +28,7 @@ class Finding(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.message}"
+        return printable(f"{self.kind}: {self.message}")
 
 
 class Verifier:
@@ -215,6 +215,11 @@ class Verifier:
 
     def _find(self, kind: str, first_id: int, last_id: int, message: str) -> None:
         self.findings.append(Finding(kind, first_id, last_id, message))
+
+
+def printable(text: str) -> str:
+    """A text that a terminal shows as it is: whatever of it somebody may have made up to move the cursor, or to hide, is escaped."""
+    return "".join(c if c.isascii() and c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _moved(changed: Mapping[int, Row], expected: Mapping[int, str], version: int) -> dict[int, int]:

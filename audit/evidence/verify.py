@@ -16,7 +16,7 @@ from pathlib import Path
 from audit.evidence.anchors import Anchor, NoAnchors, read_anchors
 from audit.evidence.archive import Archive, BadExport
 from audit.evidence.keys import BadKey, Key, parse_keys
-from audit.evidence.verifier import Verifier
+from audit.evidence.verifier import Verifier, printable
 
 
 def verify_export(
@@ -37,7 +37,7 @@ def summary(verifier: Verifier) -> str:
     """What was verified, in a line."""
     head, anchors, header = verifier.last, verifier.anchors, verifier.header
     newest = header.newest.number if header and header.newest else 0
-    of_newest = f" of {newest}" if head and newest > head.number else ""
+    of_newest = f" of {newest}" if header and newest > header.to_seal >= header.from_seal else ""
     parts = [f"{verifier.rows} rows in " + (f"seals {verifier.first} to {head.number}{of_newest}" if head else "no seal")]
     counts = {"removed": verifier.removed, "erased": verifier.erased, "not sealed yet": verifier.unsealed}
     parts += [f"{number} {word}" for word, number in counts.items() if number]
@@ -51,7 +51,7 @@ def summary(verifier: Verifier) -> str:
     kind = [] if verifier.is_complete else ["a selection"]
     if header and (of_newest or header.from_seal > 1):
         kind.append("a part of the log")
-    return (f"{', '.join(kind)}: " if kind else "") + ", ".join(parts)
+    return printable((f"{', '.join(kind)}: " if kind else "") + ", ".join(parts))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     except (BadExport, UnicodeDecodeError) as error:
-        sys.stderr.write(f"{options.export}: {error}\n")
+        sys.stderr.write(f"{options.export}: {printable(str(error))}\n")
         return 2
     for finding in verifier.findings:
         sys.stdout.write(f"{finding}\n")

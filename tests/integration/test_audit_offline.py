@@ -14,13 +14,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from audit.evidence import retention
+from audit.evidence import erasure, retention, rows
 from audit.evidence.keys import parse_key, verifying_text
 from audit.evidence.seals import Removal, moment
 from audit.evidence.verify import main
 from audit.models import AuditRemoval
 from events.types import utcnow
-from tests.support.auditing import execute, seal, unprotected, write
+from tests.support.auditing import execute, seal, tamper, unprotected, write
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -303,3 +303,68 @@ def test_a_removal_of_another_log_with_the_same_key_explains_nothing(anchors: Pa
     status, said = told(here, "--anchors", anchors)
     assert (status, f"removal of another seal: the removal of rows {ours} to {ours + 1}" in said) == (1, True), said
     assert f"row deleted: rows {ours} to {ours + 1}" in said
+
+
+# Whatever somebody put into an export
+
+
+SPOOFS = {
+    "a line over the finding": "x)\r\x1b[2K\x1b[1A\x1b[2KOK: 10 rows in seals 1 to 5",
+    "half a character": "\ud800",
+    "right to left": "\u202e5202",
+    "another line": "\nOK: all is well",
+}
+
+
+@pytest.mark.parametrize("spoof", SPOOFS)
+@pytest.mark.parametrize("field", ["sealed_at", "key_id"])
+def test_what_an_export_says_moves_no_cursor(anchors: Path, told: Told, tmp_path: Path, spoof: str, field: str) -> None:
+    path = export(tmp_path)
+    change(path, lambda lines: [*lines[:-1], {"seal": lines[-1]["seal"] | {field: SPOOFS[spoof]}}])
+    status, said = told(path)
+    assert status == 1
+    assert said.replace("\n", "").isprintable(), said
+    assert said.isascii()
+    assert [line for line in said.splitlines() if line.startswith("OK")] == []
+    tamper(f"UPDATE audit_seal SET {field} = %s WHERE number = 5", SPOOFS[spoof].replace("\ud800", "\x1b")[:27])
+    out = StringIO()
+    with pytest.raises(CommandError) as failed:
+        call_command("verify_audit", stdout=out, no_color=True)
+    assert (out.getvalue() + str(failed.value)).replace("\n", "").isprintable()
+
+
+def test_a_column_that_an_erased_row_lacks_is_missed(anchors: Path, told: Told, tmp_path: Path) -> None:
+    write(2, user_id="42")
+    seal()
+    erasure.erase("42", "x")
+    path = export(tmp_path)
+    assert told(path)[0] == 0
+    erased = [line["row"]["id"] for line in map(json.loads, path.read_bytes().splitlines()) if "row" in line][-2]
+    for name in rows.COLUMNS:
+        if name != "id":
+            without = change(export(tmp_path), lambda lines, name=name: [lacking(line, erased, name) for line in lines])
+            status, said = told(without)
+            assert (status, f"row changed: row {erased}:" in said) == (1, True), (name, said)
+
+
+def lacking(line: dict[str, Any], row_id: int, name: str) -> dict[str, Any]:
+    if line.get("row", {}).get("id") == row_id:
+        del line["row"][name]
+    return line
+
+
+NO_EXPORTS = {
+    "text": b"hello\n",
+    "no UTF-8": b"\xff\xfe\x00",
+    "nothing": b"",
+    "another JSON": b"[1]\n",
+    "compressed": b"\x1f\x8b\x08\x00",
+}
+
+
+@pytest.mark.parametrize("content", NO_EXPORTS)
+def test_what_is_no_export_can_not_be_verified(told: Told, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "no-export"
+    path.write_bytes(NO_EXPORTS[content])
+    status, said = told(path)
+    assert (status, said.startswith(f"{path}: ")) == (2, True), said
