@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -154,10 +155,37 @@ def check_seals(**kwargs: Any) -> list[CheckMessage]:
     if not settings().SEAL_KEYS:
         hint = "Set AUDIT['SEAL_KEYS'] (AUDIT_SEAL_KEYS) to a key that `python -m audit.evidence.keys ed25519 ID` makes."
         found.append(Warning("The seals of the audit log are signed with a key made of SECRET_KEY.", hint=hint, id="audit.W004"))
+    elif settings().SECRET_KEY_LAST_SEAL is None:
+        hint = "Set AUDIT['SECRET_KEY_LAST_SEAL'] to the number of the last seal that it signed (`manage.py audit_keys` tells), 0 if it signed none."
+        found.append(Warning("A key made of SECRET_KEY still verifies any seal.", hint=hint, id="audit.W004"))
     if not (settings().ANCHOR_FILE or settings().ANCHOR_LOGGER):
         hint = "Set AUDIT['ANCHOR_FILE'] or AUDIT['ANCHOR_LOGGER'] to where who may write the database may not."
         found.append(Warning("Seals at the end of the audit log could be dropped unnoticed.", hint=hint, id="audit.W005"))
     return found
+
+
+@register
+def check_anchor_logger(**kwargs: Any) -> list[CheckMessage]:
+    """audit.W005: the logger that seals are anchored with discards what it is told."""
+    name = "" if check_settings() else settings().ANCHOR_LOGGER
+    if not name or _takes_info(logging.getLogger(name)):
+        return []
+    hint = f"Give {name!r} in LOGGING the level INFO, and a handler of that level, which keeps it where who may write the database may not."
+    return [
+        Warning(
+            f"AUDIT['ANCHOR_LOGGER'] is {name!r}, which discards INFO: no seal is anchored there.", hint=hint, id="audit.W005"
+        )
+    ]
+
+
+def _takes_info(logger: logging.Logger) -> bool:
+    """Whether a handler is told what the logger is told with INFO."""
+    found: logging.Logger | None = logger if logger.isEnabledFor(logging.INFO) else None
+    while found:
+        if any(handler.level <= logging.INFO for handler in found.handlers):
+            return True
+        found = found.parent if found.propagate else None
+    return False
 
 
 def _log_connection(databases: Any) -> BaseDatabaseWrapper | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from django.conf import settings as django_settings
 from django.utils.crypto import salted_hmac
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from audit.evidence.keys import HmacKey, Key, parse_key
+from audit.evidence.keys import HmacKey, Key, by_id, parse_keys
 from events.conf import AppSettings, load
 
 
@@ -42,7 +43,14 @@ class AuditSettings(AppSettings):
     SEAL_KEYS: list[SecretStr] = Field(
         [],
         description="Keys of the seals, `ID:ALGORITHM:HEX` (`python -m audit.evidence.keys` makes them): the first that can sign seals, all "
-        "verify. None: one that is derived from `SECRET_KEY`.",
+        "verify; one that is retired ends with the number of the last seal that it signed, `:1840`. None: one that is derived from "
+        "`SECRET_KEY` signs.",
+    )
+    SECRET_KEY_LAST_SEAL: int | None = Field(
+        None,
+        ge=0,
+        description="With `SEAL_KEYS`, the number of the last seal that the key derived from `SECRET_KEY` signed; 0 if it never did. "
+        "Unset: it verifies any seal.",
     )
     SEAL_INTERVAL: float = Field(2.0, gt=0, le=3600, description="Seconds between looks for rows to seal.")
     SEAL_IN_BACKGROUND: bool = Field(True, description="Servers seal in a thread of theirs. Off: run `seal_audit --forever`.")
@@ -60,11 +68,9 @@ class AuditSettings(AppSettings):
     @field_validator("SEAL_KEYS")
     @classmethod
     def _are_keys(cls, texts: list[SecretStr]) -> list[SecretStr]:
-        keys = [parse_key(text.get_secret_value()) for text in texts]
+        keys = parse_keys(text.get_secret_value() for text in texts)
         if keys and not any(key.can_sign for key in keys):
             raise ValueError("none of the keys can sign")
-        if len({key.id for key in keys}) < len(keys):
-            raise ValueError("two keys have one id")
         return texts
 
 
@@ -74,15 +80,16 @@ def settings() -> AuditSettings:
 
 
 def seal_keys() -> list[Key]:
-    """The keys of the seals, the one that signs first. Without `SEAL_KEYS` they are derived from `SECRET_KEY`, and those that verify
-    from `SECRET_KEY_FALLBACKS`."""
-    keys = [parse_key(text.get_secret_value()) for text in settings().SEAL_KEYS]
+    """The keys of the seals, the one that signs first. Those that are derived from `SECRET_KEY` and `SECRET_KEY_FALLBACKS` sign only
+    without `SEAL_KEYS`; with them, they verify what was sealed before."""
+    keys = sorted(parse_keys(text.get_secret_value() for text in settings().SEAL_KEYS), key=lambda key: not key.can_sign)
+    derived = [_derived(secret) for secret in (django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS)]
     if keys:
-        return sorted(keys, key=lambda key: not key.can_sign)
-    return [_derived(secret) for secret in (django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS)]
+        derived = [replace(key, last=settings().SECRET_KEY_LAST_SEAL) for key in derived if key.id not in by_id(keys)]
+    return [*keys, *derived]
 
 
-def _derived(secret: str | bytes) -> Key:
+def _derived(secret: str | bytes) -> HmacKey:
     material = salted_hmac("audit.seals", "", secret=secret, algorithm="sha256").digest()
     # The id tells keys apart, and nothing of them.
     return HmacKey(f"secret-key-{hashlib.sha256(material).hexdigest()[:12]}", material)

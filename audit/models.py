@@ -148,6 +148,7 @@ class AuditRemoval(SignedRecord):
 
     id = models.BigAutoField(primary_key=True)
     seal = models.BigIntegerField()
+    seal_digest = models.CharField(max_length=64)
     first_id = models.BigIntegerField()
     last_id = models.BigIntegerField()
     category = models.CharField(max_length=16, blank=True)

@@ -13,7 +13,7 @@ from audit.access import record_list
 from audit.admin.pages import LogPages
 from audit.evidence import integrity, verification
 from audit.evidence.log import Step, last_seal
-from audit.evidence.verify import Finding
+from audit.evidence.verifier import Finding
 from audit.models import AuditEntry
 from events.conf import settings
 

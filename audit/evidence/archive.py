@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
+from typing import Any, BinaryIO, Final, NamedTuple, Self, TypeVar
 
+from audit.evidence.anchors import Anchor
 from audit.evidence.canonical import Row, loads
-from audit.evidence.seals import Erasure, Removal, Seal, Signed
+from audit.evidence.seals import Erasure, Removal, Seal, Signed, is_moment
 
 EXPORT_FORMAT: Final = 1
 
@@ -19,6 +20,38 @@ AnySigned = TypeVar("AnySigned", bound=Signed)
 
 class BadExport(ValueError):
     """A file that is no export of the audit log, or not a whole one."""
+
+
+class Header(NamedTuple):
+    """What an export says of itself: whether no row is left out (`complete`) of the seals `from_seal` to `to_seal`, which is one less
+    where there are none; when it was made, and the newest seal that the log had then."""
+
+    complete: bool
+    from_seal: int
+    to_seal: int
+    exported_at: str
+    newest: Anchor | None
+
+    def values(self) -> dict[str, Any]:
+        """For the first line."""
+        return {"format": EXPORT_FORMAT, **self._asdict(), "newest": self.newest._asdict() if self.newest else None}
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> Self:
+        """What `values` gave. Raises ValueError."""
+        if values.get("format") != EXPORT_FORMAT or values.keys() != {"format", *cls._fields}:
+            raise ValueError(f"is no header of the export format {EXPORT_FORMAT}")
+        newest = values["newest"]
+        header = cls(**{name: values[name] for name in cls._fields} | {"newest": newest and Anchor.from_values(newest)})
+        if type(header.complete) is not bool or not type(header.from_seal) is type(header.to_seal) is int:
+            raise ValueError("says of itself what is of another kind")
+        if (
+            not 0 < header.from_seal <= header.to_seal + 1
+            or not isinstance(header.exported_at, str)
+            or not is_moment(header.exported_at)
+        ):
+            raise ValueError("says of itself what can't be")
+        return header
 
 
 class Part(NamedTuple):
@@ -31,17 +64,15 @@ class Part(NamedTuple):
 
 
 class Archive:
-    """Reads an export, one seal after the other. Raises BadExport, naming the line.
-
-    `is_complete` is False where the rows are a selection.
-    """
+    """Reads an export, one seal after the other. Raises BadExport, naming the line. `header` is what it says of itself."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = enumerate(lines, 1)
-        header = self._next("audit_export")[1]
-        if header.get("format") != EXPORT_FORMAT or not isinstance(header.get("complete"), bool):
-            raise BadExport(f"line 1: is no header of the export format {EXPORT_FORMAT}")
-        self.is_complete: bool = header["complete"]
+        _, values = self._next("audit_export")
+        try:
+            self.header = Header.from_values(values)
+        except ValueError as error:
+            raise BadExport(f"line 1: {error}") from None
         self.unsealed: list[Row] = []
 
     def parts(self) -> Iterator[Part]:

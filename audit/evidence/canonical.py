@@ -44,6 +44,8 @@ FORMATS: Final = {
     )
 }  # fmt: skip
 CURRENT_FORMAT: Final = max(FORMATS)
+# What a row may hold: the columns of any format.
+COLUMNS: Final = frozenset(name for form in FORMATS.values() for name in form.columns)
 # In an export, where a row names the columns in which no value of theirs was found. No column, so such a row has no digest.
 MALFORMED: Final = "malformed"
 
@@ -101,6 +103,20 @@ def row_digest(row: Row, version: int, personal: str | None = None) -> str:
     values = {name: row[name] for name in FORMATS[version].public}
     values["personal"] = personal_digest(row, version) if personal is None else personal
     return hash_of(f"audit-row:{version}", values)
+
+
+def is_blank(row: Row, version: int) -> bool:
+    """Whether the personal columns of a row hold nothing, as erasing leaves them."""
+    return all(row.get(name) in (None, "", {}) for name in (*FORMATS[version].personal, "personal_salt"))
+
+
+def digest_or_none(row: Row, version: int, personal: str | None = None) -> str:
+    """The digest of a row; "" for one that holds what has no canonical form, or other columns than a row of the log."""
+    try:
+        known = row.keys() <= COLUMNS and row.keys() >= set(FORMATS[version].columns)
+        return row_digest(row, version, personal) if known else ""
+    except (ValueError, TypeError, RecursionError):
+        return ""
 
 
 def _number(value: float | Decimal) -> str:

@@ -12,10 +12,9 @@ from django.db.models import Q, QuerySet
 from audit import access
 from audit.conf import seal_keys
 from audit.evidence import holds, log, persons, rows
-from audit.evidence.canonical import CURRENT_FORMAT, FORMATS, Row, personal_digest
+from audit.evidence.canonical import CURRENT_FORMAT, FORMATS, Row, digest_or_none, is_blank, personal_digest
 from audit.evidence.seals import Erasure, Seal, moment
 from audit.evidence.triggers import blank_value
-from audit.evidence.verify import digest_or_none, is_blank
 from audit.models import AuditEntry, AuditErasure
 from events.conf import settings
 from events.types import utcnow

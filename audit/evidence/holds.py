@@ -18,7 +18,7 @@ from audit.evidence import persons
 from audit.evidence.canonical import CURRENT_FORMAT
 from audit.evidence.keys import Key, by_id
 from audit.evidence.seals import Signed, moment
-from audit.evidence.verify import Finding
+from audit.evidence.verifier import Finding
 from audit.models import LegalHold
 from events.conf import settings
 from events.types import utcnow

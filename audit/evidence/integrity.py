@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -14,8 +14,9 @@ from django.db import connections
 from audit import access
 from audit.conf import seal_keys, settings
 from audit.evidence import holds, horizon, triggers
+from audit.evidence.anchors import read_anchors
+from audit.evidence.log import LATE
 from audit.evidence.verification import RESOURCE_ID
-from audit.evidence.verify import read_anchors
 from audit.models import AuditEntry, AuditErasure, AuditRemoval, AuditSeal, LegalHold, Outcome
 from audit.reading.paging import ORDER
 from events.conf import settings as events_settings
@@ -24,8 +25,6 @@ from events.types import utcnow
 NEWEST: Final = 10
 # Of more rows that wait it is only said that they are more.
 MAX_COUNTED: Final = 10_000
-# Seals follow within seconds: whatever waits longer, something holds it up.
-LATE: Final = timedelta(minutes=1)
 # Entries of verifications that are looked through for the last ones; each may have many, one a step.
 MAX_STEPS: Final = 200
 # How much of the end of the anchor file is read: some hundred lines.

@@ -1,6 +1,7 @@
 """The keys that seals and records are signed with. Needs neither Django nor a database.
 
-A key is written `ID:ALGORITHM:HEX`; the id is stored with what it signed. `python -m audit.evidence.keys` makes new ones.
+A key is written `ID:ALGORITHM:HEX`; the id is stored with what it signed. `python -m audit.evidence.keys` makes new ones. One that is
+retired is written `ID:ALGORITHM:HEX:LAST`, with the number of the last seal that it signed: whatever is about a later one it can't have signed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ HMAC: Final = "hmac-sha256"
 ED25519: Final = "ed25519"
 ED25519_PUBLIC: Final = "ed25519-public"
 ID_GRAMMAR: Final = re.compile(r"[A-Za-z0-9._\-]{1,32}\Z")
+NUMBER_GRAMMAR: Final = re.compile(r"[0-9]{1,18}\Z")
 SECRET_BYTES: Final = 32
 
 
@@ -29,12 +31,15 @@ class BadKey(ValueError):
 
 
 class Key(Protocol):
-    """What signs, and what verifies. `can_sign` is False for a public key."""
+    """What signs, and what verifies. `last` is the number of the last seal that it signed, None while it is in use. `can_sign` is False
+    for a public key and a retired one."""
 
     @property
     def id(self) -> str: ...
     @property
     def algorithm(self) -> str: ...
+    @property
+    def last(self) -> int | None: ...
     @property
     def can_sign(self) -> bool: ...
 
@@ -51,8 +56,12 @@ class HmacKey:
 
     id: str
     secret: bytes
+    last: int | None = None
     algorithm = HMAC
-    can_sign = True
+
+    @property
+    def can_sign(self) -> bool:
+        return self.last is None
 
     def sign(self, message: bytes) -> str:
         return hmac.digest(self.secret, message, "sha256").hex()
@@ -68,11 +77,12 @@ class Ed25519Key:
     id: str
     public: bytes
     private: bytes = b""
+    last: int | None = None
     algorithm = ED25519
 
     @property
     def can_sign(self) -> bool:
-        return bool(self.private)
+        return bool(self.private) and self.last is None
 
     @cached_property
     def _signer(self) -> Ed25519PrivateKey:
@@ -94,13 +104,16 @@ class Ed25519Key:
 
 
 def parse_key(text: str) -> Key:
-    """The key that `ID:ALGORITHM:HEX` names. Raises BadKey."""
+    """The key that `ID:ALGORITHM:HEX` or `ID:ALGORITHM:HEX:LAST` names. Raises BadKey."""
     parts = text.split(":")
-    if len(parts) != 3:
-        raise BadKey("a key is written ID:ALGORITHM:HEX")
-    key_id, algorithm, material = parts
+    if len(parts) not in (3, 4):
+        raise BadKey("a key is written ID:ALGORITHM:HEX, a retired one ID:ALGORITHM:HEX:LAST")
+    key_id, algorithm, material = parts[:3]
     if not ID_GRAMMAR.match(key_id):
         raise BadKey("the id of a key has 1 to 32 letters, digits, dots, dashes and underscores")
+    if len(parts) == 4 and not NUMBER_GRAMMAR.match(parts[3]):
+        raise BadKey(f"the last seal of the key {key_id} is no number")
+    last = int(parts[3]) if len(parts) == 4 else None
     try:
         secret = bytes.fromhex(material)
     except ValueError:
@@ -108,13 +121,21 @@ def parse_key(text: str) -> Key:
     if len(secret) < SECRET_BYTES or (algorithm != HMAC and len(secret) != SECRET_BYTES):
         raise BadKey(f"the key {key_id} has {len(secret)} bytes, {SECRET_BYTES} are needed")
     if algorithm == HMAC:
-        return HmacKey(key_id, secret)
+        return HmacKey(key_id, secret, last)
     if algorithm == ED25519_PUBLIC:
-        return Ed25519Key(key_id, secret)
+        return Ed25519Key(key_id, secret, last=last)
     if algorithm == ED25519:
         public = Ed25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
-        return Ed25519Key(key_id, public, secret)
+        return Ed25519Key(key_id, public, secret, last)
     raise BadKey(f"the key {key_id} is for {algorithm!r}; there are {HMAC}, {ED25519} and {ED25519_PUBLIC}")
+
+
+def parse_keys(texts: Iterable[str]) -> list[Key]:
+    """The keys that the texts name. Raises BadKey, also where two have one id."""
+    keys = [parse_key(text) for text in texts]
+    if len(by_id(keys)) < len(keys):
+        raise BadKey("two keys have one id")
+    return keys
 
 
 def by_id(keys: Iterable[Key]) -> Mapping[str, Key]:
@@ -122,9 +143,16 @@ def by_id(keys: Iterable[Key]) -> Mapping[str, Key]:
     return {key.id: key for key in keys}
 
 
-def public_text(key: Ed25519Key) -> str:
-    """The half that is for auditors, as `parse_key` reads it."""
-    return f"{key.id}:{ED25519_PUBLIC}:{key.public.hex()}"
+def verifying_text(key: Key) -> str:
+    """What verifies with the key, as `parse_key` reads it: its public half, where it has one."""
+    match key:
+        case Ed25519Key():
+            text = f"{key.id}:{ED25519_PUBLIC}:{key.public.hex()}"
+        case HmacKey():
+            text = f"{key.id}:{HMAC}:{key.secret.hex()}"
+        case _:
+            raise TypeError(f"{type(key).__name__} has no text")
+    return text if key.last is None else f"{text}:{key.last}"
 
 
 def main(arguments: list[str]) -> int:
@@ -141,7 +169,7 @@ def main(arguments: list[str]) -> int:
         return 2
     sys.stdout.write(f"{text}\n")
     if isinstance(key, Ed25519Key):
-        sys.stdout.write(f"{public_text(key)}\n")
+        sys.stdout.write(f"{verifying_text(key)}\n")
     return 0
 
 

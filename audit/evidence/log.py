@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
 from math import inf
 from time import monotonic
 from typing import Final, NamedTuple, TypeVar
 
 from django.db import connections, models
+from django.db.models import Count, Max, Min
 
-from audit.evidence import holds, rows, triggers
+from audit.conf import settings as audit_settings
+from audit.evidence import holds, horizon, rows, triggers
+from audit.evidence.anchors import Anchor
 from audit.evidence.archive import Part
 from audit.evidence.canonical import Row
 from audit.evidence.keys import Key
-from audit.evidence.seals import ENTRY_BYTES, Erasure, Removal, Seal, Signed
-from audit.evidence.verify import Finding, Verifier
+from audit.evidence.seals import ENTRY_BYTES, Erasure, Removal, Seal, Signed, moment
+from audit.evidence.verifier import Finding, Verifier
 from audit.models import AuditEntry, AuditErasure, AuditRemoval, AuditSeal
 from events.conf import settings
+from events.types import utcnow
 
 AnySigned = TypeVar("AnySigned", bound=Signed)
 # Rows from one id to another (None: to the end), in order.
@@ -26,6 +31,8 @@ Read = Callable[[int, int | None], Iterable[Row]]
 LOWEST_ID: Final = -(2**63)
 # A moment of the years 1000 to 9998 (`triggers.LIMITS`).
 READABLE: Final = re.compile(r"(?!9999)[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+# Seals follow within seconds: whatever waits for longer than this, after a look for rows to seal, something holds it up.
+LATE: Final = timedelta(minutes=1)
 # Seals that are read in one statement.
 SEALS: Final = 20
 
@@ -82,13 +89,13 @@ class Step(NamedTuple):
     next: int | None
 
 
-def verify(keys: Iterable[Key], anchors: Mapping[int, str] | None = None) -> Verifier:
+def verify(keys: Iterable[Key], anchors: Mapping[int, Anchor] | None = None) -> Verifier:
     """Compare the whole log with its seals, and look whether its triggers are there and its legal holds signed. Raises DatabaseError."""
     return verify_step(0, keys, anchors).verifier
 
 
 def verify_step(
-    number: int, keys: Iterable[Key], anchors: Mapping[int, str] | None = None, seconds: float = inf, seals: float = inf
+    number: int, keys: Iterable[Key], anchors: Mapping[int, Anchor] | None = None, seconds: float = inf, seals: float = inf
 ) -> Step:
     """Verify whole seals from a number on, for so many seconds, one seal at least and so many at most. That they follow on the seal
     before is verified too. The first step looks at the triggers and the legal holds, the last at what has no seal. Raises DatabaseError."""
@@ -103,8 +110,10 @@ def verify_step(
             return Step(verifier, verifier.last.number + 1)
         verifier.seal(*part)
         verifier.findings += _unreadable(part.rows)
-    entries = AuditEntry.objects.using(settings().DATABASE).order_by("id").values_list("id", flat=True)
-    verifier.finish((entries.filter(id__gt=verifier.last.last_id) if verifier.last else entries).iterator())
+    entries = AuditEntry.objects.using(settings().DATABASE).order_by("id")
+    waiting = entries.filter(id__gt=verifier.last.last_id) if verifier.last else entries
+    verifier.finish(waiting.values_list("id", flat=True).iterator())
+    verifier.findings += _late(waiting)
     return Step(verifier, None)
 
 
@@ -120,6 +129,22 @@ def _unreadable(found: Iterable[Row]) -> Iterator[Finding]:
         if not READABLE.fullmatch(str(row["timestamp"])):
             message = f"row {row['id']}: Python can't read its moment, {row['timestamp']}, so pages with it fail"
             yield Finding("moment unreadable", row["id"], row["id"], message)
+
+
+def _late(waiting: models.QuerySet[AuditEntry]) -> list[Finding]:
+    """That rows wait for longer than sealing takes, and why as far as is known."""
+    since = utcnow() - LATE - timedelta(seconds=audit_settings().SEAL_INTERVAL)
+    late = waiting.filter(timestamp__lt=since).order_by().aggregate(first=Min("id"), last=Max("id"), count=Count("id"))
+    if not late["count"]:
+        return []
+    writer = horizon.oldest_writer()
+    why = (
+        f"a transaction that wrote to the log is open since {moment(writer)}, and has to end first"
+        if writer and writer < since
+        else "nothing seals them: is a server running, or `seal_audit --forever`?"
+    )
+    message = f"{late['count']} rows from {late['first']} to {late['last']} are older than a minute and have no seal; {why}"
+    return [Finding("not sealed", late["first"], late["last"], message)]
 
 
 def _batches(found: Iterable[Seal]) -> Iterator[list[Seal]]:

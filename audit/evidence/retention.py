@@ -14,10 +14,11 @@ from django.db.models import Max, Min
 from audit import access
 from audit.conf import seal_keys
 from audit.evidence import archive, holds, log
-from audit.evidence.archive import Part
+from audit.evidence.archive import Header, Part
 from audit.evidence.canonical import CURRENT_FORMAT, Row
 from audit.evidence.seals import Removal, moment, runs
-from audit.evidence.verify import Finding, Verifier, verify_export
+from audit.evidence.verifier import Finding, Verifier
+from audit.evidence.verify import verify_export
 from audit.models import AuditEntry, AuditRemoval, AuditSeal, LegalHold
 from audit.reading.export import Export
 from audit.reading.formats import FORMATS, encoded
@@ -29,6 +30,7 @@ class Prunable(NamedTuple):
     """Rows of one seal that may go; but with `findings` they stay: what is in the seal's range is not as it was sealed."""
 
     seal: int
+    seal_digest: str
     ids: list[int]
     findings: list[Finding]
 
@@ -48,9 +50,10 @@ def prunable(until: datetime, category: str = "") -> Iterator[Prunable]:
         within = [row for row in part.rows if row["id"] in inside]
         found = [row for row in within if category in ("", row["source_category"])]
         if found and not any(_must_stay(row, moment(until), in_force) for row in found):
-            verifier = Verifier(seal_keys(), begins_anywhere=True)
+            number = part.seal.number
+            verifier = Verifier(seal_keys(), header=Header(True, number, number, moment(utcnow()), None))
             verifier.seal(*part._replace(rows=within))
-            yield Prunable(part.seal.number, [row["id"] for row in found], verifier.findings)
+            yield Prunable(part.seal.number, part.seal.digest_of_all, [row["id"] for row in found], verifier.findings)
 
 
 def prune(until: datetime, archives: Path, reason: str, category: str = "") -> Pruned:
@@ -123,6 +126,7 @@ def _remove(found: Prunable, until: datetime, category: str, name: str, digest: 
         algorithm="",
         signature="",
         seal=found.seal,
+        seal_digest=found.seal_digest,
         first_id=ids[0],
         last_id=ids[-1],
         category=category,

@@ -18,6 +18,7 @@ from django.db import DatabaseError, Error, IntegrityError, connections, transac
 
 from audit.conf import seal_keys, settings
 from audit.evidence import rows, triggers
+from audit.evidence.anchors import Anchor
 from audit.evidence.horizon import Horizon
 from audit.evidence.log import last_seal
 from audit.evidence.seals import Seal, make_seal
@@ -113,15 +114,17 @@ class Sealer:
         return make_seal(found, found[-1]["id"] if len(found) == limit else upto, last, seal_keys()[0])
 
     def _take_role(self) -> bool:
-        """Whether this process has the role: it had it, nobody had, or who had it did not renew in time."""
+        """Whether this process has the role: it had it, nobody had, or who had it did not renew in time. A lease that nobody takes (it
+        ends later than one does, clocks that differ included) is none."""
         now = utcnow()
         leases = SealerLease.objects.using(events_settings().DATABASE)
         mine = {"holder": self._holder, "until": now + LEASE}
-        free = leases.filter(id=1, holder=self._holder) | leases.filter(id=1, until__lt=now)
+        row = leases.filter(id=1)
+        free = row.filter(holder=self._holder) | row.filter(until__lt=now) | row.filter(until__gt=now + 2 * LEASE)
         if free.update(**mine):
             return True
         lease = SealerLease(id=1, **mine)
-        return not leases.exists() and bool(leases.bulk_create([lease], ignore_conflicts=True)) and free.update(**mine) == 1
+        return not row.exists() and bool(leases.bulk_create([lease], ignore_conflicts=True)) and free.update(**mine) == 1
 
 
 sealer = Sealer()
@@ -140,8 +143,7 @@ def _store(seal: Seal) -> bool:
 
 def _anchor(seal: Seal) -> None:
     """Note the seal's digest where who may write the database may not."""
-    values = {"number": seal.number, "last_id": seal.last_id, "digest": seal.digest_of_all, "sealed_at": seal.sealed_at}
-    line = json.dumps(values)
+    line = json.dumps(Anchor.of(seal)._asdict())
     if settings().ANCHOR_LOGGER:
         logging.getLogger(settings().ANCHOR_LOGGER).info(line)
     if settings().ANCHOR_FILE:

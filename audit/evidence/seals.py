@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -114,7 +115,8 @@ class Seal(Signed):
 
 @dataclass(frozen=True)
 class Removal(Signed):
-    """That rows of a seal were removed by retention, once they were in an archive.
+    """That rows of a seal were removed by retention, once they were in an archive. `seal_digest` is the seal's `digest_of_all`: the seal
+    of the same number of another log is another.
 
     `rows` are the ids, as runs: `1-500,502`. A row was of `category` ("" is any) and older than `until`.
     """
@@ -122,6 +124,7 @@ class Removal(Signed):
     KIND = "removal"
 
     seal: int
+    seal_digest: str
     first_id: int
     last_id: int
     category: str
@@ -188,6 +191,17 @@ def spans(ids: Iterable[int]) -> list[tuple[int, int]]:
 def runs(ids: Iterable[int]) -> str:
     """Ids in order as runs: `1-500,502`."""
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans(ids))
+
+
+MOMENT: Final = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z\Z")
+
+
+def is_moment(text: str) -> bool:
+    """Whether a text is a moment as `moment` writes it."""
+    try:
+        return bool(MOMENT.match(text) and datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def moment(time: datetime) -> str:

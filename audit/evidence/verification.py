@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from errno import ENOENT
 from math import inf
 from pathlib import Path
 from typing import Final
@@ -11,8 +12,9 @@ from typing import Final
 from audit import access
 from audit.conf import seal_keys, settings
 from audit.evidence import log
+from audit.evidence.anchors import Anchor, NoAnchors, read_anchors
 from audit.evidence.log import Step
-from audit.evidence.verify import Verifier, read_anchors
+from audit.evidence.verifier import Verifier
 from audit.models import AuditEntry, Outcome
 from events.conf import settings as events_settings
 from events.context import current_context
@@ -23,27 +25,32 @@ RESOURCE_ID: Final = "seals"
 STEP_SECONDS: Final = 2.0
 # How many seals one request verifies at most: the anchors of as many are in memory.
 STEP_SEALS: Final = 10_000
-# How the sealer begins a line of the anchor file. Others are parsed.
+# How the sealer begins what it notes of a seal. Other lines are parsed.
 NUMBER: Final = re.compile(r'\{"number": ?([0-9]{1,18}),')
 # So many findings are named in the entry of a verification.
 MAX_NAMED: Final = 20
 
 
-def configured_anchors(name: str = "", first: int = 0, last: float = inf) -> dict[int, str]:
-    """The digests that seals were anchored with, by number: of the file of this name, or that of the settings; none where neither is
-    given. Of seals from `first` to `last`, and of the newest. Raises OSError."""
-    path = name or settings().ANCHOR_FILE
-    if not path:
+def configured_anchors(name: str = "", first: int = 0, last: float = inf) -> dict[int, Anchor]:
+    """What seals were anchored with, by number: of the file of this name, or that of the settings; none where neither is given, and
+    before the first seal. Of seals from `first` to `last`, and of the newest. Raises OSError; NoAnchors where the file has none."""
+    path = Path(name or settings().ANCHOR_FILE)
+    if path == Path():
         return {}
-    with Path(path).open(encoding="utf-8", errors="replace") as lines:
-        return read_anchors(_between(lines, first, last))
+    found: dict[int, Anchor] = {}
+    if name or path.exists():
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            found = read_anchors(_between(lines, first, last))
+    if not found and (name or log.last_seal()):
+        raise NoAnchors(ENOENT, "no seal is anchored there (one is with each new seal)", str(path))
+    return found
 
 
 def _between(lines: Iterable[str], first: int, last: float) -> Iterator[str]:
     """The lines of these seals, without parsing the others, which may be millions; then the line of the newest seal."""
     newest, newest_line = 0, ""
     for line in lines:
-        found = NUMBER.match(line)
+        found = NUMBER.search(line)
         number = int(found[1]) if found else first
         if number > newest and found:
             newest, newest_line = number, line

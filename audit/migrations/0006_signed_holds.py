@@ -19,6 +19,8 @@ class Migration(ProtectedMigration):
         migrations.RunPython(drop_primary_key),
         migrations.AddField("auditerasure", "id", models.BigAutoField(primary_key=True, serialize=False)),
         migrations.AlterField("auditerasure", "row_id", models.BigIntegerField(db_index=True)),
+        # A removal that was signed without its seal's digest explains nothing any more.
+        migrations.AddField("auditremoval", "seal_digest", models.CharField(default="", max_length=64), preserve_default=False),
         # A hold of before is not signed: it stays in force, and verification tells of it.
         migrations.AlterField("legalhold", "releases", models.BigIntegerField(default=0)),
         migrations.AlterField("legalhold", "placed_at", models.CharField(max_length=27)),

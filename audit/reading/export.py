@@ -10,10 +10,13 @@ from typing import NamedTuple
 from django.db.models import QuerySet
 
 from audit.evidence import log, rows
+from audit.evidence.anchors import Anchor
+from audit.evidence.archive import Header
 from audit.evidence.canonical import Row
-from audit.evidence.seals import Erasure, Removal, Seal
+from audit.evidence.seals import Erasure, Removal, Seal, moment
 from audit.models import AuditEntry
 from events.conf import settings
+from events.types import utcnow
 
 
 class Piece(NamedTuple):
@@ -45,18 +48,25 @@ class Export:
             return None
         return (AuditEntry.objects.using(settings().DATABASE) if self.entries is None else self.entries).count()
 
-    def pieces(self) -> Iterator[Piece]:
+    def header(self) -> Header:
+        """What it has, as far as the log is sealed by now. Raises DatabaseError."""
+        exported_at, newest = moment(utcnow()), log.last_seal()
+        first, last = max(self.first, 1), newest.number if newest else 0
+        if self.last is not None:
+            last = min(self.last, last)
+        return Header(self.is_complete, first, max(last, first - 1), exported_at, Anchor.of(newest) if newest else None)
+
+    def pieces(self, header: Header | None = None) -> Iterator[Piece]:
         """All of it, by id. Reads some thousand rows at a time, or those of one seal. Raises DatabaseError."""
-        # Which rows are sealed is decided here: a seal that is made meanwhile may hold rows that were read already.
-        newest = log.last_seal()
-        last = self.last if self.last is not None else newest.number if newest else 0
+        # Which rows are sealed is decided by then: a seal that is made meanwhile may hold rows that were read already.
+        header = header or self.header()
         read = rows.texts if self.entries is None or self.is_complete else _Selected(self.entries).read
-        for seal, found, removals, erasures in log.parts(self.first, last, read):
+        for seal, found, removals, erasures in log.parts(header.from_seal, header.to_seal, read):
             ids = {row["id"] for row in found}
             about = erasures if self.is_complete else [erasure for erasure in erasures if erasure.row_id in ids]
             yield Piece(seal, found, removals, about)
         if self.last is None:
-            unsealed = iter(read(newest.last_id + 1 if newest else log.LOWEST_ID, None))
+            unsealed = iter(read(header.newest.last_id + 1 if header.newest else log.LOWEST_ID, None))
             while page := list(islice(unsealed, rows.PAGE)):
                 yield Piece(None, page)
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from audit.evidence.archive import EXPORT_FORMAT
+from audit.evidence.archive import Header
 from audit.evidence.canonical import Row
 from audit.evidence.rows import JSON_COLUMNS
 from audit.evidence.seals import unpack
@@ -30,25 +30,26 @@ CHUNK: Final = 64 * 1024
 
 class Format(NamedTuple):
     """How an export is written: the name by which it is asked for, its media type, what ends a file's name; what comes first in an
-    export that is complete or not, a piece of it, and what ends one of so many seals and rows."""
+    export with this header, a piece of it, and what ends one of so many seals and rows."""
 
     name: str
     title: str
     media_type: str
     suffix: str
-    begin: Callable[[bool], bytes]
+    begin: Callable[[Header], bytes]
     lines: Callable[[Piece, bool], Iterable[bytes]]
     end: Callable[[int, int], bytes]
 
 
 def encoded(form: Format, export: Export, progress: Callable[[int], object] = lambda rows: None) -> Generator[bytes]:
     """The export in chunks of some 64 KB. `progress` is told how many rows were written so far."""
-    chunk = bytearray(form.begin(export.is_complete))
+    header = export.header()
+    chunk = bytearray(form.begin(header))
     seals = rows = 0
-    for piece in export.pieces():
+    for piece in export.pieces(header):
         seals += piece.seal is not None
         rows += len(piece.rows)
-        for line in form.lines(piece, export.is_complete):
+        for line in form.lines(piece, header.complete):
             chunk += line
             if len(chunk) >= CHUNK:
                 yield bytes(chunk)
@@ -62,8 +63,8 @@ def _json_line(value: Any) -> bytes:
     return orjson.dumps(value, default=repr, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _begin_json(is_complete: bool) -> bytes:
-    return _json_line({"audit_export": {"format": EXPORT_FORMAT, "complete": is_complete}})
+def _begin_json(header: Header) -> bytes:
+    return _json_line({"audit_export": header.values()})
 
 
 def _json_lines(piece: Piece, is_complete: bool) -> Iterator[bytes]:
@@ -126,8 +127,8 @@ FORMATS: Final = {
         Format("jsonl", "JSON Lines", "application/x-ndjson", "jsonl", _begin_json, _json_lines, _end_json),
         Format(
             "csv", "CSV", "text/csv; charset=utf-8", "csv",
-            lambda is_complete: b"".join(csv_lines([[*FIELDS, "seal", "digest"]])), _csv_lines, lambda seals, rows: b"",
+            lambda header: b"".join(csv_lines([[*FIELDS, "seal", "digest"]])), _csv_lines, lambda seals, rows: b"",
         ),
-        Format("ocsf", "OCSF", "application/x-ndjson", "ocsf.jsonl", lambda is_complete: b"", _ocsf_lines, lambda seals, rows: b""),
+        Format("ocsf", "OCSF", "application/x-ndjson", "ocsf.jsonl", lambda header: b"", _ocsf_lines, lambda seals, rows: b""),
     )
 }  # fmt: skip

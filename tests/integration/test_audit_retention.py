@@ -276,7 +276,7 @@ def test_an_erasure_blanks_nothing_but_what_is_personal() -> None:
 def test_who_verified_and_how_it_went_is_recorded() -> None:
     (row_id,) = write()
     seal()
-    assert "OK: 1 rows in 1 seals" in run("verify_audit")
+    assert "OK: 1 rows in seals 1 to 1" in run("verify_audit")
     verified = of_the_audit("verified")
     assert (verified.outcome, verified.resource_type, verified.actor_label != "") == ("success", "audit_log", True)
     tamper("UPDATE audit_log SET outcome = 'denied' WHERE id = %s", row_id)

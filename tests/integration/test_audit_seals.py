@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -13,10 +14,11 @@ from audit.conf import seal_keys
 from audit.evidence import log, rows
 from audit.evidence.canonical import CURRENT_FORMAT, row_digest
 from audit.evidence.horizon import Horizon
-from audit.evidence.sealer import Sealer, _store
+from audit.evidence.sealer import LEASE, Sealer, _store
 from audit.evidence.seals import make_seal
 from audit.models import AuditEntry, SealerLease
-from tests.support.auditing import execute, found, seal, verify, write
+from events.types import utcnow
+from tests.support.auditing import execute, found, seal, verify, write, write_old
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -163,6 +165,55 @@ def test_one_process_has_the_role_and_another_takes_it_when_that_is_gone() -> No
     assert len(list(second.seal())) == 1
     write()
     assert list(first.seal()) == []
+
+
+@pytest.mark.parametrize("row_id", [1, 2])
+def test_a_lease_that_nobody_takes_stops_no_sealer(row_id: int) -> None:
+    write()
+    SealerLease.objects.create(id=row_id, holder="nobody", until="2999-01-01T00:00Z")
+    assert seal() == 1
+    SealerLease.objects.filter(id=1).update(holder="nobody", until=utcnow() + LEASE / 2)
+    write()
+    assert seal() == 0, "another has it"
+
+
+# What waits for too long
+
+
+def test_rows_that_nobody_seals_are_found() -> None:
+    assert found() == []
+    first, second = write_old(utcnow() - timedelta(minutes=2), 2)
+    write()
+    assert found() == [("not sealed", first, second)]
+    assert f"2 rows from {first} to {second} are older than a minute and have no seal; nothing seals them" in told()
+    seal()
+    assert found() == []
+    (late,) = write_old(utcnow() - timedelta(minutes=2))
+    assert found() == [("not sealed", late, late)]
+
+
+def told() -> str:
+    return verify().findings[0].message
+
+
+def test_rows_that_wait_no_longer_than_sealing_takes_are_no_fault(settings: Any) -> None:
+    settings.AUDIT = settings.AUDIT | {"SEAL_INTERVAL": 120}
+    write_old(utcnow() - timedelta(minutes=2))
+    assert found() == []
+    write_old(utcnow() - timedelta(minutes=4))
+    assert len(found()) == 1
+
+
+@POSTGRESQL
+def test_rows_that_an_open_transaction_holds_up_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "LATE", -timedelta(hours=1))  # whoever waits, waits for too long
+    (row_id,) = write()
+    with another_connection() as slow:
+        slow.execute("LOCK TABLE audit_log IN ROW EXCLUSIVE MODE")
+        assert found() == [("not sealed", row_id, row_id)]
+        assert "; a transaction that wrote to the log is open since 2" in told()
+        slow.rollback()
+    assert "; nothing seals them" in told()
 
 
 def test_two_that_seal_the_same_rows_make_one_seal() -> None:

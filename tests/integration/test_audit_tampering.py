@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from audit.conf import seal_keys
 from audit.evidence import log, rows
+from audit.evidence.anchors import Anchor, read_anchors
 from audit.evidence.keys import parse_key
 from audit.evidence.sealer import _store
 from audit.evidence.seals import Seal, make_seal
-from audit.evidence.verify import read_anchors
 from audit.models import AuditEntry, AuditSeal
 from tests.support.auditing import execute, found, seal, tamper, unprotected, verify, write
 
@@ -122,7 +122,7 @@ def test_a_dropped_seal_a_changed_seal_and_one_of_another_key_are_named(settings
 def test_the_wrong_key_verifies_nothing(settings: Any) -> None:
     write()
     seal()
-    settings.AUDIT = settings.AUDIT | {"SEAL_KEYS": ["mine:hmac-sha256:" + "00" * 32]}
+    settings.AUDIT, settings.SECRET_KEY = settings.AUDIT | {"SEAL_KEYS": ["mine:hmac-sha256:" + "00" * 32]}, "another"
     assert [kind for kind, _, _ in found()] == ["key unknown"]
     settings.AUDIT = settings.AUDIT | {"SEAL_KEYS": [f"{next(iter(log.seals())).key_id}:hmac-sha256:" + "00" * 32]}
     assert [kind for kind, _, _ in found()] == ["signature wrong"]
@@ -168,7 +168,7 @@ def test_whatever_is_tampered_with_is_found_where_it_is(tampering: tuple[Any, ..
         assert _store(made)
         keep.append(made)
         previous = made
-    anchors = {made.number: made.digest_of_all for made in keep}
+    anchors = {made.number: Anchor.of(made) for made in keep}
     assert found(anchors) == []
     expected = apply(tampering, ids, keep)
     located = {row_id for _, first, last in found(anchors) for row_id in range(first, last + 1)}

@@ -64,8 +64,8 @@ def fill(table: str) -> None:
     signed = "format, key_id, algorithm, signature"
     values = {
         "audit_seal": f"({signed}, number, first_id, last_id, count, digest, previous, sealed_at, rows) VALUES (1,'','','',1,1,1,1,'','','','')",
-        "audit_removal": f"({signed}, seal, first_id, last_id, category, until, rows, archive, archive_digest, reason, actor, removed_at)"
-        " VALUES (1,'','','',1,1,1,'','2026-01-31','','','','','','')",
+        "audit_removal": f"({signed}, seal, seal_digest, first_id, last_id, category, until, rows, archive, archive_digest, reason, actor, removed_at)"
+        " VALUES (1,'','','',1,'',1,1,'','2026-01-31','','','','','','')",
         "audit_erasure": f"({signed}, row_id, personal, reason, actor, erased_at) VALUES (1,'','','',1,'','','','')",
     }
     if table == "audit_hold":

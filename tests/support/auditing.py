@@ -11,8 +11,9 @@ from django.test import Client
 
 from audit.conf import seal_keys
 from audit.evidence import log
+from audit.evidence.anchors import Anchor
 from audit.evidence.sealer import Sealer
-from audit.evidence.verify import Verifier
+from audit.evidence.verifier import Verifier
 from audit.models import AuditEntry
 from audit.recorder import recorder
 from audit.testing import unprotected
@@ -93,12 +94,12 @@ def seal() -> int:
     return len(made)
 
 
-def verify(anchors: dict[int, str] | None = None) -> Verifier:
+def verify(anchors: dict[int, Anchor] | None = None) -> Verifier:
     """Verify the log with the keys of the settings."""
     return log.verify(seal_keys(), anchors)
 
 
-def found(anchors: dict[int, str] | None = None) -> list[tuple[str, int, int]]:
+def found(anchors: dict[int, Anchor] | None = None) -> list[tuple[str, int, int]]:
     """What verification finds: the kind, and the rows."""
     return [(finding.kind, finding.first_id, finding.last_id) for finding in verify(anchors).findings]
 

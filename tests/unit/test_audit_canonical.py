@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.evidence.canonical import CURRENT_FORMAT, FORMATS, Malformed, dumps, loads, row_digest
-from audit.evidence.keys import BadKey, Ed25519Key, main, parse_key, public_text
+from audit.evidence.keys import BadKey, Ed25519Key, main, parse_key, verifying_text
 from audit.evidence.seals import runs
 from audit.models import AuditEntry
 
@@ -95,7 +95,7 @@ def test_a_new_key_signs_and_its_public_half_verifies_only(capsys: pytest.Captur
     assert main(["ed25519", "2026"]) == 0
     private, public = map(parse_key, capsys.readouterr().out.split())
     assert isinstance(private, Ed25519Key)
-    assert public_text(private) == public_text(public)
+    assert verifying_text(private) == verifying_text(public)
     signature = private.sign(b"x")
     assert (public.can_sign, public.verifies(b"x", signature), public.verifies(b"y", signature)) == (False, True, False)
     assert not public.verifies(b"x", "no hex")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -91,4 +92,33 @@ def test_a_bad_key_is_an_error_that_does_not_show_it(settings: Any, keys: list[s
 def test_a_deployment_without_a_key_and_an_anchor_of_its_own_is_warned(settings: Any) -> None:
     assert [found.id for found in check_seals()] == ["audit.W004", "audit.W005"]
     settings.AUDIT = {"SEAL_KEYS": ["a:hmac-sha256:" + "00" * 32], "ANCHOR_LOGGER": "audit.anchor"}
+    (found,) = check_seals()
+    assert (found.id, "still verifies" in found.msg) == ("audit.W004", True)
+    settings.AUDIT = settings.AUDIT | {"SECRET_KEY_LAST_SEAL": 0}
     assert check_seals() == []
+
+
+@pytest.mark.parametrize(
+    ("level", "handler", "propagate", "is_told"),
+    [
+        (logging.INFO, logging.NOTSET, False, False),
+        (logging.INFO, logging.INFO, True, False),
+        (logging.WARNING, logging.NOTSET, False, True),
+        (logging.INFO, logging.WARNING, False, True),
+        (logging.INFO, None, False, True),
+    ],
+)
+def test_a_logger_that_discards_anchors_is_warned_of(
+    settings: Any, level: int, handler: int | None, propagate: bool, is_told: bool
+) -> None:
+    settings.AUDIT = {"ANCHOR_LOGGER": "probe.anchor.child" if propagate else "probe.anchor"}
+    logger = logging.getLogger("probe.anchor")
+    logger.propagate = False
+    logger.setLevel(level)
+    logger.handlers = [] if handler is None else [logging.NullHandler(handler)]
+    assert [found.id for found in checks.check_anchor_logger()] == ["audit.W005"] * is_told
+
+
+def test_no_logger_is_no_fault_of_one(settings: Any) -> None:
+    settings.AUDIT = {}
+    assert checks.check_anchor_logger() == []
