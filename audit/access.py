@@ -1,4 +1,7 @@
-"""The audit of the audit: who viewed, searched, verified, exported, pruned and erased is an entry of the log itself."""
+"""The audit of the audit: who viewed, searched, verified, exported, pruned and erased is an entry of the log itself.
+
+Nobody else can emit such events: whether the log was verified, or who read it, is told by what this module recorded.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,25 @@ from typing import Any, Final
 from audit.conf import settings
 from audit.models import Outcome
 from events.context import current_context
+from events.exceptions import InvalidEvent
 from events.manager import emit
-from events.types import EventCategory, EventPriority
+from events.types import EventCategory, EventPriority, UnifiedEvent
 
 RESOURCE: Final = "audit_log"
+
+
+class LogEvent(UnifiedEvent):
+    """An event of the log about itself. Only `record` makes them."""
+
+
+def refuse_forged(event: UnifiedEvent) -> None:
+    """A check of the router's (`EventRouter.add_check`). Raises InvalidEvent for an event that would look like one of `record`."""
+    if isinstance(event, LogEvent):
+        return
+    if event.event_type.startswith(f"{RESOURCE}."):
+        raise InvalidEvent("event_type", f"{RESOURCE}.* are the audit log's own events")
+    if event.data.get("resource_type") == RESOURCE:
+        raise InvalidEvent("data", f"the resource type {RESOURCE} is for the audit log's own events")
 
 
 def record(
@@ -18,13 +36,14 @@ def record(
 ) -> bool:
     """Emit the audit event `audit_log.<action>` (`viewed`, `searched`, `verified`, `exported`, `pruned`, `erased`, …), done by the
     actor of the context. Result as `events.emit`. `urgent` tells the staff's browsers at once."""
-    data = (details or {}) | {"action": action, "resource_type": RESOURCE}
     return emit(
-        f"{RESOURCE}.{action}",
-        data,
-        category=EventCategory.AUDIT,
-        priority=EventPriority.HIGH if urgent else EventPriority.NORMAL,
-        metadata={"outcome": str(outcome)},
+        LogEvent(
+            EventCategory.AUDIT,
+            f"{RESOURCE}.{action}",
+            data=(details or {}) | {"action": action, "resource_type": RESOURCE},
+            metadata={"outcome": str(outcome)},
+            priority=EventPriority.HIGH if urgent else EventPriority.NORMAL,
+        )
     )
 
 

@@ -11,7 +11,7 @@ class AuditConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from audit import checks  # noqa: F401  registers the system checks
+        from audit import access, checks  # noqa: F401  registers the system checks
         from audit.evidence.sealer import sealer
         from audit.live import announcer
         from audit.recorder import recorder
@@ -20,6 +20,7 @@ class AuditConfig(AppConfig):
         from events.manager import event_router
         from events.types import EventCategory
 
+        event_router.add_check(access.refuse_forged)
         event_router.register_emitter(EventCategory.AUDIT, recorder)
         tracked.complete()
         announcer.connect()

@@ -55,6 +55,8 @@ class AuditSettings(AppSettings):
         {}, description="Days after which `prune_audit` removes rows, by category (`audit`, `security`)."
     )
 
+    RECORD_READING: bool = Field(True, description="Record who views, searches and exports the audit log, as entries of it.")
+
     @field_validator("SEAL_KEYS")
     @classmethod
     def _are_keys(cls, texts: list[SecretStr]) -> list[SecretStr]:
@@ -64,8 +66,6 @@ class AuditSettings(AppSettings):
         if len({key.id for key in keys}) < len(keys):
             raise ValueError("two keys have one id")
         return texts
-
-    RECORD_READING: bool = Field(True, description="Record who views, searches and exports the audit log, as entries of it.")
 
 
 def settings() -> AuditSettings:

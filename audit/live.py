@@ -21,7 +21,7 @@ from events.publisher import Ticket
 from events.types import EventCategory, UnifiedEvent
 
 RECORDED: Final = "audit_log.recorded"
-# Seconds without a further notice after one. Who hears of one looks when they are over, and so misses nothing: `static/audit/live.js`.
+# Seconds without a further notice after one. Who hears of one looks when they are over, and so misses nothing: `audit/static/audit/live.js`.
 QUIET: Final = 1.0
 
 

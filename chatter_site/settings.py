@@ -63,6 +63,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "events.context.EventContextMiddleware",
+    "security.middleware.SecurityMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -118,6 +119,8 @@ STORAGES = {
 }
 MEDIA_ROOT = VAR_DIR / "media"
 
+# Does nothing unless SECURITY["ENFORCE"] (or the environment's SECURITY_ENFORCE) is on.
+AUTHENTICATION_BACKENDS = ["security.backends.GuardBackend", "django.contrib.auth.backends.ModelBackend"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
@@ -148,6 +151,7 @@ UNFOLD = {
     "SITE_URL": "/",
     "SITE_ICON": lambda request: static("favicon.svg"),
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("favicon.svg")}],
+    "SIDEBAR": {"show_all_applications": True, "navigation": "chatter_site.navigation.navigation"},
     # The accent of static/site.css in eleven shades.
     "COLORS": {
         "primary": {

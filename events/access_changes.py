@@ -44,7 +44,8 @@ def connect() -> None:
         if hasattr(user, relation):
             m2m_changed.connect(_relation_changed, sender=getattr(user, relation).through, dispatch_uid=uid)
     if apps.is_installed("rest_framework.authtoken"):
-        post_delete.connect(_token_deleted, sender="authtoken.Token", dispatch_uid=uid)
+        for token in ("authtoken.Token", "authtoken.TokenProxy"):  # the admin deletes proxies
+            post_delete.connect(_token_deleted, sender=token, dispatch_uid=uid)
 
 
 def tell(user_id: Any = None, session: str | None = None, using: str | None = None) -> None:

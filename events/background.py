@@ -89,11 +89,24 @@ class Background:
                 self._jobs.put(None)
                 self._jobs = queue.Queue()
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait, about."""
+        return self._jobs.qsize()
+
     @staticmethod
     def _run(jobs: queue.Queue[Job | None]) -> None:
         while (job := jobs.get()) is not None:
             try:
                 job.context.run(job.action)
             finally:
-                connections.close_all()  # the thread may have nothing to do for days
+                _close_connections(idle=jobs.empty())
                 jobs.task_done()
+        connections.close_all()
+
+
+def _close_connections(idle: bool) -> None:
+    """Of this thread: those that had trouble, and all if it may have nothing to do for days."""
+    for connection in connections.all(initialized_only=True):
+        if idle or connection.errors_occurred:
+            connection.close()

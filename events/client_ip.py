@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Any
 
 from events.conf import settings
 
@@ -22,7 +23,7 @@ def client_ip(peer: str | None, forwarded_for: str | None = None) -> str | None:
         if address is None:
             break
         found = address
-        if not any(address in network for network in settings().TRUSTED_PROXIES):
+        if not _is_trusted(address):
             break
     return str(found) if found else None
 
@@ -30,6 +31,16 @@ def client_ip(peer: str | None, forwarded_for: str | None = None) -> str | None:
 def without_scope(address: str) -> str:
     """The address as a log keeps it: a scope ("fe80::1%eth0") means something on one machine only, and PostgreSQL's inet refuses it."""
     return address.partition("%")[0]
+
+
+def undeclared_proxy(peer: str | None, forwarded_for: str | None) -> str | None:
+    """The address of a peer that sends `X-Forwarded-For` and is no trusted proxy: the header is not believed. None if all is well."""
+    address = _parse(peer or "") if forwarded_for else None
+    return None if address is None or _is_trusted(address) else str(address)
+
+
+def _is_trusted(address: Any) -> bool:
+    return any(address in network for network in settings().TRUSTED_PROXIES)
 
 
 def _parse(text: str):  # type: ignore[no-untyped-def]  # IPv4Address | IPv6Address | None, and `in network` takes either

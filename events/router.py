@@ -25,6 +25,9 @@ from events.types import EventCategory, UnifiedEvent, check, parse_enum
 
 logger = logging.getLogger("events.router")
 
+# Raises InvalidEvent for an event that must not be emitted, such as one by a name that is another's.
+Check = Callable[[UnifiedEvent], None]
+
 # Handlers for one type are looked up once; a flood of made-up types must not fill the memory.
 MAX_REMEMBERED_PLANS = 1_000
 
@@ -70,6 +73,7 @@ class EventRouter:
         self.outlet = outlet
         self._registrations: dict[str, Registration] = {}
         self._emitters: dict[EventCategory, tuple[Emitter, ...]] = {}
+        self._checks: tuple[Check, ...] = ()
         self._plans: dict[tuple[EventCategory, str, bool], Plan] = {}
         self._numbers = itertools.count(1)
 
@@ -97,6 +101,11 @@ class EventRouter:
         self._plans = {}
         return removed is not None
 
+    def add_check(self, check: Check) -> None:
+        """Have `check` called with each event, before any handler. Adding it again changes nothing."""
+        if check not in self._checks:
+            self._checks = (*self._checks, check)
+
     def register_emitter(self, category: EventCategory | str, emitter: Emitter) -> None:
         """Let `emitter` write the events of the category. Raises TypeError unless it has a method `write`."""
         if not callable(getattr(emitter, "write", None)):
@@ -114,12 +123,12 @@ class EventRouter:
 
     @contextmanager
     def isolated(self) -> Iterator[None]:
-        """Handlers and emitters that are added or removed in the block are no longer, or again, there after it."""
-        kept = dict(self._registrations), dict(self._emitters)
+        """Handlers, emitters and checks that are added or removed in the block are no longer, or again, there after it."""
+        kept = dict(self._registrations), dict(self._emitters), self._checks
         try:
             yield
         finally:
-            self._registrations, self._emitters = kept
+            self._registrations, self._emitters, self._checks = kept
             self._plans = {}
 
     def emitters(self, category: EventCategory) -> tuple[Emitter, ...]:
@@ -184,6 +193,8 @@ class EventRouter:
         return self._prepared(enrich(event))
 
     def _prepared(self, event: UnifiedEvent) -> Prepared:
+        for refuse in self._checks:
+            refuse(event)
         event = without_secrets(event)
         events = apply_rules(event, settings())
         return Prepared(event, events, self.outlet.prepare(events) if self.outlet else ())

@@ -31,7 +31,16 @@ class Statistics:
             self._by_type: Counter[str] = Counter()
             self._lost = Counter(dict.fromkeys(map(str, EventCategory), 0))
             self._connections = 0
-            self._counts = Counter(invalid=0, handler_errors=0, write_errors=0, doorbell_errors=0, hub_errors=0, dropped=0)
+            self._counts = Counter(
+                invalid=0,
+                handler_errors=0,
+                write_errors=0,
+                doorbell_errors=0,
+                hub_errors=0,
+                delivery_errors=0,
+                counter_errors=0,
+                dropped=0,
+            )
 
     def emitted(self, event: UnifiedEvent, derived: int) -> None:
         """An event was routed, and the rules derived so many from it."""
@@ -44,7 +53,8 @@ class Statistics:
             self._by_type[event.event_type if known else OTHER] += 1
 
     def count(self, what: str, number: int = 1) -> None:
-        """Something went wrong: one of invalid, handler_errors, write_errors, doorbell_errors, hub_errors, dropped."""
+        """Something went wrong: one of invalid, handler_errors, write_errors, doorbell_errors, hub_errors, delivery_errors (a mail
+        or webhook that was given up), counter_errors (Redis did not count), dropped."""
         with self._lock:
             self._counts[what] += number
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 
 from asgiref.sync import AsyncToSync, sync_to_async
@@ -16,6 +18,7 @@ from events import journal
 from events.background import Background, Job
 from events.conf import WriteMode, settings
 from events.exceptions import EmitterFailed
+from events.handlers import call_isolated
 from events.journal import Record, record_of
 from events.publisher import Publisher, Ticket
 from events.stats import stats
@@ -24,6 +27,19 @@ from events.types import EventCategory, UnifiedEvent
 logger = logging.getLogger("events.writer")
 
 DRAIN_TIMEOUT = 10.0
+MAX_LATER = 1_000
+_usual_mode: ContextVar[WriteMode | None] = ContextVar("events_usual_mode", default=None)
+
+
+@contextmanager
+def usual_mode(mode: WriteMode) -> Iterator[None]:
+    """How events that are emitted in the block are written, unless `EVENTS["WRITE_MODES"]` says otherwise of their category: those of
+    security that tell of a change, not of an attempt, are to vanish with it."""
+    token = _usual_mode.set(mode)
+    try:
+        yield
+    finally:
+        _usual_mode.reset(token)
 
 
 class Writer:
@@ -93,6 +109,16 @@ class Writer:
         with transaction.atomic(using=connection.alias):
             journal.insert(records)
             self._on_commit(partial(self._published_with_transaction, connection, lambda: None))
+
+    def later(self, action: Callable[[], object]) -> None:
+        """Do it in the thread of the handlers that wait for a commit, after them, in the context that is in force here. `stop` waits for
+        it. What it raises is logged and counted as a handler's error. Where MAX_LATER wait already, it is done at once: who brings more
+        than can be done is held up by it, and nothing is dropped."""
+        job = self._background.prepare(partial(call_isolated, action))
+        if self._background.waiting < MAX_LATER:
+            self._background.run(job)
+        else:
+            job.context.run(job.action)
 
     def stop(self) -> None:
         """Write what was handed in, let the handlers that wait for it finish, and end the threads."""
@@ -185,7 +211,7 @@ def _split(records: Sequence[Record]) -> tuple[list[Record], Sequence[Record]]:
 
 def _mode_of(records: Sequence[Record]) -> WriteMode:
     category = records[0].category
-    usual = WriteMode.INDEPENDENT if category == EventCategory.SECURITY else WriteMode.WITH_CHANGE
+    usual = _usual_mode.get() or (WriteMode.INDEPENDENT if category == EventCategory.SECURITY else WriteMode.WITH_CHANGE)
     return settings().WRITE_MODES.get(category, usual)
 
 

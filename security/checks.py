@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
-from django.core.checks import CheckMessage, Error, register
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import DatabaseError
+from django.utils.module_loading import import_string
 
 from events.checks import settings_errors
-from security.conf import SecuritySettings
+from events.client_ip import undeclared_proxy
+from events.conf import EventsSettings
+from events.conf import settings as events_settings
+from security.conf import SecuritySettings, redis_url, settings
+from security.memory import seen_proxies
+from security.middleware import SecurityMiddleware
 from security.monitor import monitor
+
+GUARD: Final = "security.backends.GuardBackend"
 
 
 @register
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """security.E001: unknown keys and bad values of `SECURITY`."""
     return settings_errors(SecuritySettings, "security.E001")
+
+
+@register
+def check_counters(**kwargs: Any) -> list[CheckMessage]:
+    """security.E003: counters are to be in Redis, and there is none."""
+    if settings_errors(SecuritySettings, "security.E001") or settings().COUNTERS != "redis" or redis_url():
+        return []
+    return [
+        Error(
+            'SECURITY["COUNTERS"] is "redis", and no Redis is known.',
+            hint='Set SECURITY["REDIS_URL"], or use a channel layer that is a Redis.',
+            id="security.E003",
+        )
+    ]
 
 
 @register
@@ -28,5 +53,60 @@ def check_monitor(**kwargs: Any) -> list[CheckMessage]:
             hint="security.apps.SecurityConfig starts it in ready(): name no other AppConfig in INSTALLED_APPS, or have it call "
             "ready() of its parent.",
             id="security.E002",
+        )
+    ]
+
+
+@register
+def check_middleware(**kwargs: Any) -> list[CheckMessage]:
+    """security.W001: refusals, tokens and sessions are not seen, for want of the middleware."""
+    if any(
+        issubclass(found, SecurityMiddleware)
+        for found in map(import_string, django_settings.MIDDLEWARE)
+        if isinstance(found, type)
+    ):
+        return []
+    return [
+        Warning(
+            "Refused requests, tokens from new addresses and sessions that are gone are not told.",
+            hint="Put security.middleware.SecurityMiddleware into MIDDLEWARE, right after events.context.EventContextMiddleware.",
+            id="security.W001",
+        )
+    ]
+
+
+@register(Tags.database)
+def check_proxies(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """security.W002: `X-Forwarded-For` came from peers that are no declared proxies. Only with `check --database`."""
+    if settings_errors(EventsSettings, "") or events_settings().DATABASE not in (databases or ()):
+        return []
+    try:
+        peers = [peer for peer in seen_proxies() if undeclared_proxy(peer, "x") is not None]
+    except DatabaseError:  # the table is not there yet
+        return []
+    if not peers:
+        return []
+    return [
+        Warning(
+            f"X-Forwarded-For came from peers that are no declared proxies, and was not believed: {', '.join(peers)}.",
+            hint='If they are your reverse proxies, name their networks in EVENTS["TRUSTED_PROXIES"]: else all clients seem to have their address. '
+            "If not, somebody tries to hide theirs, and nothing is to be done.",
+            id="security.W002",
+        )
+    ]
+
+
+@register
+def check_guard(**kwargs: Any) -> list[CheckMessage]:
+    """security.E010: attempts to sign in are to be refused, and the backend that does it is not the first."""
+    backends = list(django_settings.AUTHENTICATION_BACKENDS)
+    if check_settings() or not settings().ENFORCE or backends[:1] == [GUARD]:
+        return []
+    return [
+        Error(
+            f"SECURITY['ENFORCE'] is on, and {GUARD} is {'not the first' if GUARD in backends else 'not one'} of "
+            "AUTHENTICATION_BACKENDS: passwords are checked before an attempt is counted.",
+            hint=f"Put {GUARD!r} at the beginning of AUTHENTICATION_BACKENDS.",
+            id="security.E010",
         )
     ]

@@ -1,18 +1,25 @@
-"""The security monitor: hands failed logins to the detectors and raises their alerts as critical security events."""
+"""The security monitor: makes observations of committed security events, has them counted, and reports what the detectors recognise."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 
-from events.client_ip import client_ip
-from events.context import Actor
-from events.manager import emit, event_router
-from events.types import MAX_LABEL_LENGTH, EventCategory, EventPriority, UnifiedEvent
-from security.accounts import find_account, username_hash
-from security.adapter import LOGIN_FAILURE
-from security.detectors import DETECTORS, Alert, LoginFailure
+from django.db import connections
 
-MONITOR = Actor("system", None, "security monitor")
+from events.conf import settings as events_settings
+from events.handlers import call_isolated
+from events.manager import event_router, unified_event_manager
+from events.types import EventCategory, UnifiedEvent
+from security.counters import counters
+from security.detection import Hit, Observation
+from security.detectors import DETECTORS, WATCHED
+from security.incidents import report
+from security.observations import observations_of
+
+_unwatched: ContextVar[bool] = ContextVar("security_unwatched", default=False)
 
 
 class Monitor:
@@ -38,58 +45,44 @@ class Monitor:
         return self._handler_id is not None
 
     def receive(self, event: UnifiedEvent) -> None:
-        """Let the detectors look at a failed login; other events are not theirs."""
-        if event.event_type != LOGIN_FAILURE or event.metadata.get("replayed"):
+        """Have an event that detectors watch looked at, in the handlers' thread: nobody who signs in waits for it."""
+        if event.event_type not in WATCHED or event.metadata.get("replayed") or _unwatched.get():
             return
-        failure = failure_of(event)
-        for detector in DETECTORS:
-            alert = detector.observe(failure)
-            if alert is not None and not _raise(alert, failure, event):
-                alert.release()
+        look = partial(self.look_at, event)
+        # A test that keeps a transaction open, in which the event is.
+        if connections[events_settings().DATABASE].in_atomic_block:
+            look()
+        else:
+            unified_event_manager.writer.later(look)
+
+    def look_at(self, event: UnifiedEvent) -> None:
+        """Count what the event tells, and report what the detectors make of it."""
+        for seen in observations_of(event):
+            call_isolated(observe, seen=seen)
 
 
 monitor = Monitor()
 
 
-def failure_of(event: UnifiedEvent) -> LoginFailure:
-    """The failed login that an event tells of.
-
-    The address is `ip_address` or `ip` in the data, which speak of the failure itself, else the one in the metadata. The account is
-    the event's `user_id`, `user_id` in the data, or whose name is `username` in the data.
-    """
-    data = event.data
-    stated = (data.get("ip_address"), data.get("ip"), event.metadata.get("ip_address"))
-    address = next(filter(None, map(_address, stated)), None)
-    account, unknown = _account(event)
-    return LoginFailure(event.timestamp, address, account, unknown)
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """What is emitted in the block is not looked at: it tells of the past, not of what happens now."""
+    token = _unwatched.set(True)
+    try:
+        yield
+    finally:
+        _unwatched.reset(token)
 
 
-def _account(event: UnifiedEvent) -> tuple[str | None, str | None]:
-    """The account's id, or the hash of a username that is no account's."""
-    user_id, username = event.user_id or event.data.get("user_id"), event.data.get("username")
-    if isinstance(user_id, (str, int)) and not isinstance(user_id, bool) and user_id != "":
-        return str(user_id)[:MAX_LABEL_LENGTH], None
-    if isinstance(username, str) and username:
-        account = find_account(username)
-        return (str(account.pk), None) if account is not None else (None, username_hash(username))
-    known = event.data.get("username_hash")
-    return None, known[:MAX_LABEL_LENGTH] if isinstance(known, str) else None
-
-
-def _address(value: Any) -> str | None:
-    return client_ip(value.partition("%")[0]) if isinstance(value, str) else None
-
-
-def _raise(alert: Alert, failure: LoginFailure, event: UnifiedEvent) -> bool:
-    metadata: dict[str, Any] = {"actor": MONITOR.to_dict()}
-    if failure.address is not None:
-        metadata["ip_address"] = failure.address
-    return emit(
-        alert.event_type,
-        alert.data | {"last_failure_event_id": event.id},
-        category=EventCategory.SECURITY,
-        priority=EventPriority.CRITICAL,
-        user_id=alert.account,
-        correlation_id=event.correlation_id,
-        metadata=metadata,
-    )
+def observe(seen: Observation) -> None:
+    """Count what the detectors want to know, all at once, and report what they recognise. A detector that fails stops no other."""
+    wanted = [(detector, call_isolated(detector.hits, seen=seen)) for detector in DETECTORS]
+    hits: list[Hit] = list(dict.fromkeys(hit for _, asked in wanted for hit in asked or ()))
+    if not hits:
+        return
+    counted = dict(zip(hits, counters().count(hits, seen.at, seen.number), strict=True))
+    for detector, asked in wanted:
+        if asked:
+            detection = call_isolated(detector.judge, seen=seen, counts=[counted[hit] for hit in asked])
+            if detection is not None:
+                call_isolated(report, detection=detection, seen=seen)

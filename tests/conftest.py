@@ -16,6 +16,8 @@ from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.db import connections
 from django.test import TransactionTestCase
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from tests.support import services
 from tests.support.databases import Databases, base_environment, drop_template
@@ -23,7 +25,7 @@ from tests.support.flush import fixture_teardown
 from tests.support.paths import ROOT, locked
 from tests.support.server import Servers
 
-pytest_plugins = ["events.testing"]
+pytest_plugins = ["events.testing", "security.testing"]
 
 STATIC_ROOT = Path(settings.STATIC_ROOT)
 EMPTY_DIRECTORY = pytest.StashKey[str]()
@@ -35,11 +37,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database-tests", action="store_true", help="only tests that use the database: for a run on another one")
 
 
+# How quickly examples are made depends on who else uses the machine.
+hypothesis_settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("tests")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     TransactionTestCase._fixture_teardown = fixture_teardown  # type: ignore[attr-defined]
     # WhiteNoise looks at every file of it for each test client.
     settings.STATIC_ROOT = config.stash[EMPTY_DIRECTORY] = tempfile.mkdtemp(prefix="events-static-")
     settings.AUDIT = settings.AUDIT | {"SEAL_IN_BACKGROUND": False}  # a test says itself when it seals
+    settings.SECURITY = settings.SECURITY | {"DELIVER_IN_BACKGROUND": False}
+    settings.SECURITY = settings.SECURITY | {"TEND_IN_BACKGROUND": False}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.STORAGES = settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -15,10 +15,12 @@ from unfold.views import ChangeList
 from audit.models import AuditEntry
 from audit.reading.paging import Key, Page, estimated_count, read_page
 from audit.reading.selection import searched
+from events.context import session_label
 
 BEFORE, AFTER, LIVE, AS = "before", "after", "live", "as"
 SALT = "audit.live"
-LIVE_FOR = 12 * 60 * 60
+# Seconds for which what a live page fetches again is not recorded again.
+LIVE_FOR = 10 * 60
 
 
 @dataclass
@@ -34,7 +36,8 @@ class KeysetLinks:
 
 class KeysetChangeList(ChangeList):
     """A page of the list. `page` has its entries, `asked` what was filtered and searched for, `is_first` whether it is the
-    newest page, `is_followed` whether it was asked for by a page that shows it already and was recorded (`live_parameter`)."""
+    newest page, `is_followed` whether it was asked for by a page that shows it already and was recorded, up to `LIVE_FOR` ago;
+    `live_parameter` proves that: of the same session, the same filters."""
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         # Out of the request, so that neither filters nor their links take them for their own.
@@ -45,8 +48,10 @@ class KeysetChangeList(ChangeList):
         super().__init__(request, *args, **kwargs)
         self.asked = {name: values[-1] for name, values in self.filter_params.items() if values[-1]}
         self.is_first = self.page.newer is None and BEFORE not in self.keys
-        self.is_followed = self.is_first and _signed(own.get(LIVE)) == self._claim(request)
-        self._request = request
+        claim, given = self._claim(request), own.get(LIVE, "")
+        self.is_followed = self.is_first and _signed(given) == claim
+        # As it was given, so that its time is that of the view that was recorded.
+        self.live_parameter = given if self.is_followed else signing.dumps(claim, salt=SALT)
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> QuerySet[AuditEntry]:
         queryset = super().get_queryset(request, exclude_parameters)
@@ -67,12 +72,8 @@ class KeysetChangeList(ChangeList):
             summary=self._summary(),
         )
 
-    def live_parameter(self) -> str:
-        """What lets this page's user ask for its newest entries again, unrecorded: the same user, the same filters."""
-        return signing.dumps(self._claim(self._request), salt=SALT)
-
     def _claim(self, request: HttpRequest) -> list[Any]:
-        return [request.user.pk, self.get_query_string()]
+        return [request.user.pk, session_label(request.session.session_key), self.get_query_string()]
 
     def _link(self, name: str, key: Key | None) -> str | None:
         return None if key is None else self.get_query_string({name: str(key)})
@@ -93,8 +94,8 @@ def key_in(text: str | None) -> Key | None:
         return None
 
 
-def _signed(text: str | None) -> Any:
+def _signed(text: str) -> Any:
     try:
-        return signing.loads(text, salt=SALT, max_age=LIVE_FOR) if text else None
+        return signing.loads(text, salt=SALT, max_age=LIVE_FOR)
     except signing.BadSignature:
         return None

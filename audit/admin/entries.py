@@ -20,7 +20,7 @@ from unfold.utils import display_for_label
 from audit.access import record_entry, record_list
 from audit.admin import filters
 from audit.admin.changelist import AS, LIVE, KeysetChangeList
-from audit.admin.diff import field_changes
+from audit.admin.diff import Budget, field_changes
 from audit.admin.integrity import IntegrityPage
 from audit.models import AuditEntry
 from audit.reading.formats import FORMATS
@@ -128,7 +128,7 @@ class AuditEntryAdmin(IntegrityPage, ReadOnlyAdmin):
             if self.has_export_permission(request)
             else [],
             "may_verify": self.has_verify_permission(request),
-            "live_url": changelist.get_query_string({LIVE: changelist.live_parameter()}) if changelist.is_first else "",
+            "live_url": changelist.get_query_string({LIVE: changelist.live_parameter}) if changelist.is_first else "",
         }
 
     @display(description="Time")
@@ -183,7 +183,7 @@ class AuditEntryAdmin(IntegrityPage, ReadOnlyAdmin):
 
     @display(description="Old and new")
     def diff(self, entry: AuditEntry) -> SafeString:
-        return mark_safe(render_to_string("audit/diff.html", {"changes": field_changes(entry.changes)}))  # noqa: S308  a template escapes
+        return mark_safe(render_to_string("audit/diff.html", {"changes": field_changes(entry.changes, Budget())}))  # noqa: S308  a template escapes
 
     @display(description="Data")
     def readable_data(self, entry: AuditEntry) -> SafeString:

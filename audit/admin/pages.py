@@ -15,12 +15,12 @@ from django.utils.http import urlencode
 from audit.access import record_list
 from audit.admin.changelist import AFTER, BEFORE, key_in
 from audit.admin.chart import OPTIONS, STEPS, volume
-from audit.admin.diff import field_changes
+from audit.admin.diff import Budget, field_changes
 from audit.admin.filters import PERIODS
 from audit.reading.formats import FORMATS
 from audit.reading.paging import Key, read_page
 from audit.reading.selection import Selection
-from audit.reading.streaming import export_response
+from audit.reading.streaming import UNRECORDED, export_response
 from events.types import utcnow
 
 TIMELINE_SIZE = 100
@@ -53,6 +53,7 @@ class LogPages:
         keys = {name: key for name in (BEFORE, AFTER) if (key := key_in(request.GET.get(name)))}
         page = read_page([Selection(**asked).rows().defer("data", "metadata")], TIMELINE_SIZE, **keys)
         record_list("timeline", asked)
+        budget = Budget()
 
         def link(name: str, key: Key | None) -> str | None:
             return None if key is None else f"?{urlencode(asked | {name: str(key)})}"
@@ -60,7 +61,7 @@ class LogPages:
         context = {
             "title": "Timeline of "
             + (f"correlation {asked['correlation']}" if "correlation" in asked else _named(page.entries, asked)),
-            "moments": [(entry, field_changes(entry.changes)) for entry in page.entries],
+            "moments": [(entry, field_changes(entry.changes, budget)) for entry in page.entries],
             "is_correlation": "correlation" in asked,
             "list_url": f"{reverse('admin:audit_auditentry_changelist')}?{urlencode(asked)}",
             "newer": link(AFTER, page.newer),
@@ -99,7 +100,8 @@ class LogPages:
             changelist = self.get_changelist_instance(request)  # type: ignore[attr-defined]
         except IncorrectLookupParameters:
             return HttpResponseRedirect(f"{reverse('admin:audit_auditentry_changelist')}?e=1")
-        return export_response(request, form, changelist.queryset, changelist.asked)
+        exported = export_response(request, form, changelist.queryset, changelist.asked)
+        return exported or HttpResponse(UNRECORDED, status=503, content_type="text/plain")
 
     def _check_view(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):  # type: ignore[attr-defined]

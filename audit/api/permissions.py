@@ -8,7 +8,6 @@ from rest_framework.views import APIView
 
 VIEW = "audit.view_auditentry"
 EXPORT = "audit.export_auditentry"
-VERIFY = "audit.verify_auditentry"
 
 
 class MayView(BasePermission):

@@ -54,7 +54,7 @@ class AuditItem(Fields):
     timestamp = serializers.DateTimeField()
     user_id = serializers.CharField(allow_null=True, help_text="Whose business it is.")
     actor_type = serializers.CharField(allow_blank=True)
-    actor_id = serializers.CharField(allow_null=True)
+    actor_id = serializers.CharField(allow_blank=True)
     actor_label = serializers.CharField(allow_blank=True, help_text="Who did it, in words of that time.")
     impersonator = serializers.CharField(allow_blank=True, help_text="Who acted in the actor's name.")
     resource_type = serializers.CharField(allow_blank=True)

@@ -19,11 +19,12 @@ from audit.api.reading import AFTER, BEFORE, PAGE_SIZE, AuditQuery, ExportQuery,
 from audit.models import AuditEntry
 from audit.reading.formats import FIELDS, FORMATS
 from audit.reading.paging import MAX_ID, Key, read_page
-from audit.reading.streaming import export_response
-from events.api.base import APIView
+from audit.reading.streaming import UNRECORDED, export_response
+from events.api.base import APIView, Unavailable
 from events.api.schema import FORBIDDEN, INVALID, UNAUTHENTICATED, error
 
 REFUSALS = {401: UNAUTHENTICATED, 403: FORBIDDEN}
+NOT_JSON = {406: error("The answer is JSON, which the client does not accept.")}
 
 
 class Entries(APIView):
@@ -36,7 +37,7 @@ class Entries(APIView):
         summary="Entries of the audit log",
         description="Newest first. Follow `next` for older ones. That you read them is recorded. For staff with `audit.view_auditentry`.",
         parameters=[AuditQuery],
-        responses={200: schema.PAGE, 400: INVALID, **REFUSALS},
+        responses={200: schema.PAGE, 400: INVALID, **REFUSALS, **NOT_JSON},
     )
     def get(self, request: Request) -> Response:
         selection, rest = asked(request, AuditQuery)
@@ -60,7 +61,7 @@ class Entry(APIView):
         operation_id="get_audit_entry",
         summary="One entry of the audit log",
         description="That you read it is recorded. For staff with `audit.view_auditentry`.",
-        responses={200: schema.FOUND, 404: error("There is no such entry."), **REFUSALS},
+        responses={200: schema.FOUND, 404: error("There is no such entry."), **REFUSALS, **NOT_JSON},
     )
     def get(self, request: Request, entry_id: str) -> Response:
         number = int(entry_id) if entry_id.isdecimal() and len(entry_id) < 20 else MAX_ID + 1
@@ -86,11 +87,18 @@ class Export(APIView):
             "`audit.view_auditentry` and `audit.export_auditentry`."
         ),
         parameters=[ExportQuery],
-        responses={**schema.EXPORTS, 400: INVALID, **REFUSALS},
+        responses={**schema.EXPORTS, 400: INVALID, **REFUSALS, 503: error("The export could not be recorded now.")},
     )
     def get(self, request: Request) -> HttpResponseBase:
         selection, rest = asked(request, ExportQuery)
-        return export_response(request._request, FORMATS[rest["as"]], selection.rows(), selection.given())
+        exported = export_response(request._request, FORMATS[rest["as"]], selection.rows(), selection.given())
+        if exported is None:
+            raise Unavailable(UNRECORDED)
+        return exported
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
+        # `as` says what is wanted, whatever the media types that the client accepts.
+        return super().perform_content_negotiation(request, force=True)
 
 
 def as_item(entry: AuditEntry) -> dict[str, Any]:

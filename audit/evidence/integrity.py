@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -70,7 +69,8 @@ class Anchors(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """A verification as it is on record: its steps together. `entry` is the newest of them, `is_end` whether it came to the end."""
+    """A verification as it is on record: its steps together. `entry` is the newest of them, or of those that found something; `is_end`
+    tells whether it came to the end. `to_seal` is less than `from_seal` where there was no seal."""
 
     entry: AuditEntry
     from_seal: int
@@ -153,21 +153,39 @@ def _verifications() -> list[Verification]:
         resource_id=RESOURCE_ID, resource_type=access.RESOURCE, action="verified"
     )
     newest = entries.defer("changes", "metadata").order_by(*ORDER)[:MAX_STEPS]
-    return [_together(steps) for _, steps in groupby(newest, key=lambda entry: entry.correlation_id or entry.pk)]
+    return [_together(steps) for steps in _runs(newest)]
 
 
-def _together(steps: Iterable[AuditEntry]) -> Verification:
-    entries = list(steps)
-    told = [entry.data if isinstance(entry.data, dict) else {} for entry in entries]
+def _runs(newest: Iterable[AuditEntry]) -> list[list[AuditEntry]]:
+    """The steps of each run, both newest first. A run is of one correlation and one user, and leaves no seal out between two steps: a
+    client chooses where each begins."""
+    runs: list[list[AuditEntry]] = []
+    begins: dict[tuple[Any, ...], list[AuditEntry]] = {}
+    for entry in newest:
+        data, who = _told(entry), (entry.correlation_id or entry.pk, entry.user_id, entry.actor_id, entry.impersonator)
+        run = begins.pop((*who, _number(data, "seal") + 1), None)
+        if run is None:
+            runs.append(run := [])
+        run.append(entry)
+        begins[*who, _number(data, "from_seal")] = run
+    return runs
+
+
+def _together(entries: list[AuditEntry]) -> Verification:
+    told = [_told(entry) for entry in entries]
     failed = [entry for entry in entries if entry.outcome == Outcome.FAILURE]
     return Verification(
         entry=(failed or entries)[0],
-        from_seal=min(_number(data, "from_seal") for data in told),
+        from_seal=_number(told[-1], "from_seal"),
         to_seal=max(_number(data, "seal") for data in told),
         rows=sum(_number(data, "rows") for data in told),
         findings=sum(_number(data, "findings") for data in told),
-        is_end=any(data.get("is_end") is True for data in told),
+        is_end=told[0].get("is_end") is True,
     )
+
+
+def _told(entry: AuditEntry) -> dict[str, Any]:
+    return entry.data if isinstance(entry.data, dict) else {}
 
 
 def _number(data: dict[str, Any], name: str) -> int:

@@ -96,8 +96,8 @@ def verify_step(
     else:
         verifier.last = next(iter(_read(Seal, AuditSeal, ordered="-number", limit=1, number__lt=number)), None)
     for part in parts(number):
-        if verifier.seals and (monotonic() >= until or verifier.seals >= seals):
-            return Step(verifier, part.seal.number)
+        if verifier.last and verifier.seals and (monotonic() >= until or verifier.seals >= seals):
+            return Step(verifier, verifier.last.number + 1)
         verifier.seal(*part)
     entries = AuditEntry.objects.using(settings().DATABASE).order_by("id").values_list("id", flat=True)
     verifier.finish((entries.filter(id__gt=verifier.last.last_id) if verifier.last else entries).iterator())

@@ -20,9 +20,10 @@ from audit.models import AuditEntry
 from audit.reading.export import Export, Piece
 from audit.reading.ocsf import as_ocsf
 
-FIELDS: Final = tuple(field.name for field in AuditEntry._meta.concrete_fields)
+# What is told of an entry. The salt is for those who verify: JSON Lines have it.
+FIELDS: Final = tuple(field.name for field in AuditEntry._meta.concrete_fields if field.name != "personal_salt")
 COLUMNS_OF: Final = itemgetter(*FIELDS)
-# A cell that begins so is a formula to a spreadsheet: https://owasp.org/www-community/attacks/CSV_Injection
+# A cell that begins so, or after white space, is a formula to a spreadsheet: https://owasp.org/www-community/attacks/CSV_Injection
 FORMULA: Final = frozenset("=+-@\t\r\n＝＋－＠")
 CHUNK: Final = 64 * 1024
 
@@ -92,13 +93,14 @@ def _csv_lines(piece: Piece, is_complete: bool) -> Iterator[bytes]:
 def csv_lines(lines: Iterable[Iterable[Any]]) -> Iterator[bytes]:
     """The lines, encoded together."""
     text = io.StringIO()
-    csv.writer(text).writerows(lines)
+    # All quoted: a spreadsheet may take another character than the comma for what separates cells, and it may stand within one.
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(lines)
     yield text.getvalue().encode()
 
 
 def defused(value: Any) -> Any:
     """A value as a cell that no spreadsheet computes: a text that would be a formula begins with an apostrophe."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in FORMULA else value
+    return f"'{value}" if isinstance(value, str) and (value[:1] in FORMULA or value.lstrip()[:1] in FORMULA) else value
 
 
 def _ocsf_lines(piece: Piece, is_complete: bool) -> Iterator[bytes]:

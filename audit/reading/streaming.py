@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator
+from typing import Final
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 
 from audit.access import record_reading
 from audit.models import AuditEntry
@@ -15,22 +16,29 @@ from audit.reading.export import Export
 from audit.reading.formats import Format, encoded
 from events.types import utcnow
 
+UNRECORDED: Final = "The export could not be recorded. Try again later."
+
 
 def export_response(
     request: HttpRequest, form: Format, queryset: QuerySet[AuditEntry], asked: dict[str, str]
-) -> StreamingHttpResponse | HttpResponse:
-    """The entries in a format, as a download. `asked` is what the record of the export says was asked for.
+) -> StreamingHttpResponse | None:
+    """The entries in a format, as a download; to HEAD the same without them. `asked` is what the record of the export says was asked for.
 
-    503 if it can't be recorded: nothing leaves unrecorded.
+    None if it can't be recorded: nothing leaves unrecorded.
     """
-    if not record_reading("exported", format=form.name, asked=asked):
-        return HttpResponse("The export could not be recorded. Try again later.", status=503, content_type="text/plain")
-    chunks = encoded(form, Export(queryset))
+    is_sent = request.method != "HEAD"
+    if is_sent and not record_reading("exported", format=form.name, asked=asked):
+        return None
+    chunks = encoded(form, Export(queryset)) if is_sent else _nothing()
     # Django reads an iterator that is not asynchronous to its end before it sends anything, where an event loop runs.
     content = _asynchronous(chunks) if isinstance(request, ASGIRequest) else chunks
     name = f"audit-log-{utcnow():%Y-%m-%dT%H%M%SZ}.{form.suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
     return StreamingHttpResponse(content, content_type=form.media_type, headers=headers)
+
+
+def _nothing() -> Generator[bytes]:
+    yield from ()
 
 
 async def _asynchronous(chunks: Generator[bytes]) -> AsyncIterator[bytes]:

@@ -17,7 +17,7 @@ from audit.models import Outcome
 register = template.Library()
 
 # What is looked at and never changed has no history.
-WITHOUT_HISTORY = frozenset({"audit.auditentry", "events.journalentry", "security.failurewindow"})
+WITHOUT_HISTORY = frozenset({"audit.auditentry", "events.journalentry"})
 
 OUTCOME_COLOURS = {Outcome.SUCCESS: "success", Outcome.FAILURE: "danger", Outcome.DENIED: "warning", Outcome.UNKNOWN: "default"}
 

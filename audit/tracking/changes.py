@@ -42,7 +42,7 @@ class Declaration:
             return _itself
         if field_.name in self.mask or is_secret(field_.name) or _is_encrypted(field_):
             return masked
-        if isinstance(field_, models.ForeignKey) and is_secret(field_.target_field.name):
+        if isinstance(field_, (models.ForeignKey, models.ManyToManyField)) and is_secret(field_.target_field.name):
             return hashed  # the primary key of a table of tokens is the token
         return redacted
 

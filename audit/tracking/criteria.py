@@ -25,12 +25,12 @@ def criterion_of(plan: Plan, query: Query) -> dict[str, Any]:
     return _node(plan, query.where) if query.where else {}
 
 
-def summary(plan: Plan, criterion: dict[str, Any]) -> Callable[[list[Row]], Row]:
-    """What makes one entry of too many of one type."""
+def summary(plan: Plan, criterion: dict[str, Any] | None) -> Callable[[list[Row]], Row]:
+    """What makes one entry of too many of one type. `criterion` None: there is none, as of rows that are created."""
 
     def summarised(rows: list[Row]) -> Row:
         first = rows[0]
-        data = {"count": len(rows), "criterion": criterion}
+        data = {"count": len(rows)} | ({} if criterion is None else {"criterion": criterion})
         return row(plan, first.action, None, "", None, data)._replace(
             event_type=first.event_type, resource_type=first.resource_type
         )

@@ -1,4 +1,4 @@
-"""Bulk writes of tracked models, recorded row by row: querysets and managers that do what those of the model do, and record."""
+"""Bulk writes of tracked models, recorded row by row: querysets that do what those of the model do, and record."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from django.db import connections, models
-from django.db.models import Manager, QuerySet
+from django.db import connections, models, transaction
+from django.db.models import QuerySet
 
 from audit.conf import settings
 from audit.models import Outcome
@@ -34,13 +34,15 @@ class TrackedQuerySet(QuerySet[Any]):
             return super().update(**kwargs)
         with batch(self.db, summary(plan, criterion_of(plan, self.query))):
             pk = self.model._meta.pk
-            rows = _locked(self, settings().BULK_LIMIT + 1)
+            rows = locked(self, settings().BULK_LIMIT + 1)
             if len(rows) > settings().BULK_LIMIT or (pk is not None and pk.attname in written):
                 count = super().update(**kwargs)
-                self._record_many(plan, written, kwargs, count)
+                with transaction.mark_for_rollback_on_error(self.db):
+                    self._record_many(plan, written, kwargs, count)
             else:
                 count = super(TrackedQuerySet, self.filter(pk__in=list(rows))).update(**kwargs) if rows else 0
-                self._record_each(plan, written, rows)
+                with transaction.mark_for_rollback_on_error(self.db):
+                    self._record_each(plan, written, rows)
         self._result_cache = None
         return count
 
@@ -69,17 +71,13 @@ class TrackedQuerySet(QuerySet[Any]):
             return super().bulk_create(objs, *args, **kwargs)
         plan = plan_of(self.model)
         on_conflict = _on_conflict(*args, **kwargs)
-        with batch(self.db, summary(plan, {})):
+        with batch(self.db, summary(plan, None)):
             created = super().bulk_create(objs, *args, **kwargs)
-            connection = connections[self.db]
-            if on_conflict:
-                record(connection, [_offered(plan, objs, on_conflict)])
-            else:
-                labelled = ((o, label_of(plan, o, connection)) for o in objs)
-                rows = [row(plan, CREATED, o.pk, label, plan.created(o.__dict__)) for o, label in labelled]
-                scope = record(connection, rows)
-                for instance in objs:
-                    remember(instance, plan.saved({}, instance.__dict__, None), scope)
+            with transaction.mark_for_rollback_on_error(self.db):
+                if on_conflict:
+                    record(connections[self.db], [_offered(plan, objs, on_conflict)])
+                else:
+                    self._record_created(plan, objs)
         return created
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]
@@ -96,8 +94,15 @@ class TrackedQuerySet(QuerySet[Any]):
     def __reduce__(self) -> Any:
         return _unpickled, (type(self).__dict__.get("untracked", QuerySet),), self.__getstate__()
 
+    def _record_created(self, plan: Plan, objs: list[Any]) -> None:
+        connection = connections[self.db]
+        labelled = ((o, label_of(plan, o, connection)) for o in objs)
+        scope = record(connection, [row(plan, CREATED, o.pk, label, plan.created(o.__dict__)) for o, label in labelled])
+        for instance in objs:
+            remember(instance, plan.saved({}, instance.__dict__, None), scope)
+
     def _record_each(self, plan: Plan, written: list[str], rows: dict[Any, Any]) -> None:
-        after = self.model._base_manager.using(self.db).filter(pk__in=list(rows)).values_list("pk", *written)
+        after = _plain(self).filter(pk__in=list(rows)).values_list("pk", *written)
         connection = connections[self.db]
         entries = []
         for pk, *values in after:
@@ -118,11 +123,17 @@ class TrackedQuerySet(QuerySet[Any]):
         record(connections[self.db], [row(plan, UPDATED, None, "", changes, data)])
 
 
-def _locked(queryset: QuerySet[Any], number: int) -> dict[Any, Any]:
-    """The first rows of the queryset, as the database has them, and nobody changes them until the transaction ends."""
+def locked(queryset: QuerySet[Any], number: int | None = None) -> dict[Any, Any]:
+    """The first rows of the queryset by key, as the database has them, and nobody changes them until the transaction ends."""
     chosen = queryset.order_by().values("pk")
-    rows = queryset.model._base_manager.using(queryset.db).filter(pk__in=chosen).select_for_update()
+    chosen.query.select_for_update = False  # which an UPDATE does not have, and a query with DISTINCT can't
+    rows = _plain(queryset).filter(pk__in=chosen).select_for_update()
     return {instance.pk: instance for instance in rows[:number]}
+
+
+def _plain(queryset: QuerySet[Any]) -> QuerySet[Any]:
+    """All rows of its model. Not by a manager: what is written need not be what that shows, and it may join what can't be locked."""
+    return QuerySet(queryset.model, using=queryset.db)
 
 
 def _on_conflict(
@@ -137,48 +148,15 @@ def _offered(plan: Plan, objs: Sequence[models.Model], on_conflict: str) -> Row:
     return row(plan, CREATED, None, "", None, data, outcome=Outcome.UNKNOWN)
 
 
-def tracked_queryset(queryset: QuerySet[Any]) -> QuerySet[Any]:
-    """The queryset, with bulk writes that are recorded."""
-    if not isinstance(queryset, TrackedQuerySet):
-        queryset.__class__ = _tracked_queryset_class(type(queryset))
-    return queryset
-
-
-def tracked_manager(manager: Manager[Any]) -> Manager[Any]:
-    """The manager, with querysets that record. Those of related objects, whose class Django derives from it, record too."""
-    if not isinstance(manager, _TrackedManager):
-        manager.__class__ = _tracked_manager_class(type(manager))  # type: ignore[arg-type]
-    return manager
-
-
-class _TrackedManager:
-    """Marks managers that are tracked."""
-
-
 @cache
-def _tracked_queryset_class(cls: type[QuerySet[Any]]) -> type[QuerySet[Any]]:
+def recording_class(cls: type[QuerySet[Any]], recording: type[QuerySet[Any]]) -> type[QuerySet[Any]]:
+    """The class of querysets that do what those of `cls` do, and record as those of `recording` do."""
     if cls is QuerySet:
-        return TrackedQuerySet
+        return recording
     # Before Django's queryset and behind the project's: what an `update` of its own adds is seen.
-    return type(f"Tracked{cls.__name__}", (cls, TrackedQuerySet), {"untracked": cls})
-
-
-@cache
-def _tracked_manager_class(cls: type[Manager[Any]]) -> type[Manager[Any]]:
-    def get_queryset(self: Any) -> QuerySet[Any]:
-        return tracked_queryset(super(tracked, self).get_queryset())  # type: ignore[arg-type]
-
-    def equals(self: Any, other: object) -> bool:
-        return isinstance(other, cls) and vars(self) == vars(other)
-
-    # For migrations it is the manager that it was: they compare it, and name it by its class.
-    same = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
-    # Django's own manager makes its querysets of a class; others make them as they like.
-    makes = {"_queryset_class": TrackedQuerySet} if cls is Manager else {"get_queryset": get_queryset}
-    tracked = type(cls.__name__, (_TrackedManager, cls), {**same, **makes, "__eq__": equals, "__hash__": cls.__hash__})
-    return tracked
+    return type(f"Tracked{cls.__name__}", (cls, recording), {"untracked": cls})
 
 
 def _unpickled(cls: type[QuerySet[Any]]) -> QuerySet[Any]:
-    made = _tracked_queryset_class(cls)
+    made = recording_class(cls, TrackedQuerySet)
     return made.__new__(made)

@@ -11,7 +11,7 @@ from django.db.models.sql import UpdateQuery
 
 from audit.tracking.entries import CREATED, UPDATED, Row, label_of, row, statement
 from audit.tracking.registry import plan_of
-from audit.tracking.scopes import ledger, record, scope_here, transaction_of
+from audit.tracking.scopes import ensure_together, ledger, record, scope_here, transaction_of
 from audit.tracking.snapshots import known_values, remember
 
 
@@ -49,6 +49,7 @@ def record_update(
     changes, unknown, snapshot = plan.changed(known, written, names)
     if not changes:
         return update()
+    ensure_together(connection, plan.resource_type)
     data = {"old_unknown": unknown} if unknown else None
     entry = row(plan, UPDATED, instance.pk, label_of(plan, instance, connection), changes, data)
     if query is not None and connection.vendor == "postgresql" and ledger(connection).batch is None:

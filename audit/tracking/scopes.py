@@ -16,6 +16,7 @@ from audit.conf import settings
 from audit.models import AuditEntry
 from audit.signals import entries_recorded
 from audit.tracking.entries import Row, insert
+from events.conf import settings as events_settings
 
 # So many ids of entries go with the signal `entries_recorded`.
 MAX_IDS = 1_000
@@ -66,7 +67,9 @@ class Scope:
         def committed(token: _Token = token) -> None:
             self._committed()
 
-        if connection.in_atomic_block:
+        # After `set_autocommit(False)` Django refuses `on_commit`, but looks at its list: at a rollback, and when autocommit is back.
+        self.is_by_hand = not (connection.commit_on_exit if connection.in_atomic_block else connection.get_autocommit())
+        if connection.in_atomic_block or self.is_by_hand:
             connection.run_on_commit.append((_Savepoints(self.savepoint), committed, True))  # type: ignore[arg-type]
         else:
             transaction.on_commit(committed, using=connection.alias, robust=True)  # that is at once
@@ -157,7 +160,9 @@ def scope_of_reading(using: str) -> Scope | None:
 
 
 def record(connection: BaseDatabaseWrapper, rows: Sequence[Row]) -> Scope:
-    """Write the rows in the transaction that is open, or put them to the batch that is."""
+    """Write the rows in the transaction that is open, or put them to the batch that is. Raises ValueError, see `ensure_together`."""
+    if rows:
+        ensure_together(connection, rows[0].resource_type)
     waiting = ledger(connection).batch
     if waiting is not None:
         scope = scope_here(connection)
@@ -167,9 +172,19 @@ def record(connection: BaseDatabaseWrapper, rows: Sequence[Row]) -> Scope:
     return scope_here(connection, rows)
 
 
+def ensure_together(connection: BaseDatabaseWrapper, resource_type: str) -> None:
+    """Raises ValueError where the connection is to another database than the audit log is in: they could not commit together."""
+    alias = events_settings().DATABASE
+    if connection.alias != alias:
+        text = f"{resource_type} is tracked: it can't be written to the database {connection.alias!r}, as the audit log is in {alias!r}."
+        raise ValueError(text)
+
+
 def transaction_of(connection: BaseDatabaseWrapper) -> AbstractContextManager[Any]:
     """The caller's transaction, or one of our own where there is none: a change and its entry are one."""
-    return nullcontext() if connection.in_atomic_block else transaction.atomic(using=connection.alias)
+    # Without autocommit SQLite would commit at the end of `atomic`.
+    is_open = connection.in_atomic_block or (connection.vendor == "sqlite" and not connection.get_autocommit())
+    return nullcontext() if is_open else transaction.atomic(using=connection.alias)
 
 
 @contextmanager
@@ -177,6 +192,7 @@ def batch(using: str, summarised: Callable[[list[Row]], Row]) -> Iterator[Batch]
     """Write what is recorded in the block with one statement at its end, in one transaction with it.
 
     Of more than `AUDIT["BULK_LIMIT"]` rows of one type, `summarised` makes the one that is written. A batch in a batch is written with it.
+    What fails with rows that are not written can't be committed by who catches the exception: the transaction has to be rolled back.
     """
     connection = connections[using]
     of = ledger(connection)
@@ -185,13 +201,18 @@ def batch(using: str, summarised: Callable[[list[Row]], Row]) -> Iterator[Batch]
         of.batch = collected
         try:
             yield collected
+        except Exception:
+            if around is None and collected.rows() and connection.in_atomic_block:
+                transaction.set_rollback(True, using)
+            raise
         finally:
             of.batch = around
             if around is not None:
                 around.take(collected)
-        if around is None and (rows := _limited(collected.rows(), summarised)):
-            insert(connection, rows)
-            scope_here(connection, rows)
+        with transaction.mark_for_rollback_on_error(using):
+            if around is None and (rows := _limited(collected.rows(), summarised)):
+                insert(connection, rows)
+                scope_here(connection, rows)
 
 
 def _limited(rows: list[Row], summarised: Callable[[list[Row]], Row]) -> list[Row]:

@@ -63,4 +63,6 @@ def remember(instance: models.Model, values: dict[str, Any], scope: Scope | None
         before = before.previous if before is not None and scope is not None else None
     elif before is not None and before.scope is not None and before.scope.committed:
         before = Snapshot(before.values)
+    if scope is not None and scope.is_by_hand:
+        before = None  # nobody knows whether it was committed before what follows was rolled back
     instance._state.snapshot = Snapshot(values, scope, before)  # type: ignore[attr-defined]

@@ -1,8 +1,8 @@
 """Rows of the tables that Django makes for many-to-many fields: the database itself says which came and which went.
 
-Whatever writes them, `add`, `set`, a cascade or the table's own manager, goes through a queryset of the table's model. Those of the fields
-that are followed are of a class whose inserts and deletes return the rows. So a row that somebody else inserts at the same moment, where
-Django ignores the conflict, is recorded once, and no row has to be read before it goes.
+What writes them, `add`, `set`, a cascade, the table's own manager or an object of its model, goes through a queryset of that model. Those of
+the fields that are followed are of a class whose inserts and deletes return the rows. So a row that somebody else inserts at the same moment,
+where Django ignores the conflict, is recorded once, and no row has to be read before it goes. Only an UPDATE is read before and after.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connections, models
+from django.db import connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Manager, QuerySet, sql
+from django.db.models import QuerySet, sql
 from django.db.models.constants import OnConflict
-from django.db.models.options import Options, make_immutable_fields_list
 from django.db.models.signals import m2m_changed
-from django.utils.functional import cached_property
 
 from audit.tracking.changes import Changes, Plan
 from audit.tracking.entries import UPDATED, Row, label_of, row
+from audit.tracking.managers import TrackedOptions, give_recording_managers
+from audit.tracking.querysets import locked
 from audit.tracking.scopes import batch, record
 from audit.tracking.values import as_json
-from events.redaction import hashed, is_secret, masked
+from events.redaction import masked
 
 Pairs = list[tuple[Any, Any]]
 # By the model of the table, the fields that it is of: one, or the same as several models inherited it.
@@ -43,19 +43,16 @@ def follow_rows(plan: Plan, field: Any) -> None:
     if (plan, field) in _followed.setdefault(through, []):
         return
     _followed[through].append((plan, field))
-    through._meta.__class__ = _FollowedOptions
-    through._meta._expire_cache()
+    if not issubclass(through, FollowedRow):
+        through.__bases__ = (FollowedRow, *through.__bases__)
+    give_recording_managers(through, FollowedOptions)
     m2m_changed.connect(_note, sender=through, dispatch_uid="audit.through")
 
 
 def keeper_of(plan: Plan, field: Any) -> Callable[[Any], Any]:
     """What is kept of the keys of the other side."""
-    declared = plan.declaration
-    if field.name in declared.hash or is_secret(field.remote_field.model._meta.pk.name):
-        return lambda key: hashed(as_json(key))
-    if field.name not in declared.open and (field.name in declared.mask or is_secret(field.name)):
-        return masked
-    return as_json
+    keep = plan.declaration.keeper(field)
+    return masked if keep is masked else lambda key: keep(as_json(key))
 
 
 def compared_fields(plan: Plan) -> list[Any]:
@@ -95,6 +92,33 @@ class FollowedQuerySet(QuerySet[Any]):
             pairs.extend((getattr(obj, near.attname), getattr(obj, far.attname)) for obj in objs)
             return inserted
 
+    def update(self, **kwargs: Any) -> int:
+        """As Django's."""
+        return self._moving(lambda: super(FollowedQuerySet, self).update(**kwargs))
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def _update(self, values: Any) -> int:
+        updating = super()._update  # type: ignore[misc]  # what an object's `save` calls
+        return self._moving(lambda: updating(values))
+
+    def _moving(self, update: Callable[[], int]) -> int:
+        """Do `update`, and record which rows are others than before it."""
+        if self.query.is_sliced or self.query.combinator:
+            return update()  # which refuses
+        self._for_write = True
+        with _recording(self.model, self.db, came=True) as came, _recording(self.model, self.db, came=False) as went:
+            before = self._pairs(locked(self))
+            count = update()
+            after = self._pairs(QuerySet(self.model, using=self.db).in_bulk(before))
+            went.extend(pair for pk, pair in before.items() if after.get(pk) != pair)
+            came.extend(pair for pk, pair in after.items() if before[pk] != pair)
+        return count
+
+    def _pairs(self, rows: dict[Any, Any]) -> dict[Any, tuple[Any, Any]]:
+        near, far = ends_of(_followed[self.model][0][1])
+        return {pk: (getattr(row, near.attname), getattr(row, far.attname)) for pk, row in rows.items()}
+
     def delete(self) -> tuple[int, dict[str, int]]:
         """As Django's, and always one statement: Django deletes by primary key where somebody listens to the signals of all models."""
         query = self.query
@@ -119,24 +143,28 @@ class FollowedQuerySet(QuerySet[Any]):
         return len(pairs)
 
 
-_FollowedManager = Manager.from_queryset(FollowedQuerySet)
+class FollowedRow(models.Model):
+    """The base class of a followed table's model. Abstract, as that of tracked models is."""
+
+    class Meta:
+        abstract = True
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        """As Django's, which deletes past every queryset, by its queryset."""
+        if self.pk is None:
+            return super().delete(using=using, keep_parents=keep_parents)  # which refuses
+        using = using or router.db_for_write(type(self), instance=self)
+        deleted: tuple[int, dict[str, int]] = type(self)._base_manager.using(using).filter(pk=self.pk).delete()
+        self.pk = None
+        return deleted
+
+    delete.alters_data = True  # type: ignore[attr-defined]
 
 
-def _followed_manager(manager: Any) -> Any:
-    manager.__class__ = _FollowedManager
-    return manager
+class FollowedOptions(TrackedOptions):
+    """The options of a table's model: its managers give querysets that record its rows."""
 
-
-class _FollowedOptions(Options):  # type: ignore[type-arg]
-    """The options of a table's model: its managers give querysets that record."""
-
-    @cached_property
-    def managers(self) -> Any:
-        return make_immutable_fields_list("managers", map(_followed_manager, super().managers))
-
-    @cached_property
-    def base_manager(self) -> Any:
-        return _followed_manager(super().base_manager)
+    recording = FollowedQuerySet
 
 
 def _returned(query: Any, through: type[models.Model], using: str) -> Pairs:
@@ -167,16 +195,17 @@ def _recording(through: type[models.Model], using: str, came: bool) -> Iterator[
         by_object: dict[Any, list[Any]] = defaultdict(list)
         for near, far in pairs:
             by_object[near].append(far)
-        for plan, field in _followed[through]:
-            keys = _of_model(plan, field, by_object, using)
-            record(connections[using], [_entry(plan, field, key, by_object[key], using, came) for key in keys])
+        with transaction.mark_for_rollback_on_error(using):
+            for plan, field in _followed[through]:
+                keys = _of_model(plan, field, by_object, using)
+                record(connections[using], [_entry(plan, field, key, by_object[key], using, came) for key in keys])
 
 
 def _of_model(plan: Plan, field: Any, keys: Iterable[Any], using: str) -> list[Any]:
     """The keys, in order, that objects of the model have; where the field is inherited, others have it too."""
     chosen: Iterable[Any] = keys
     if field.model is not plan.model:
-        chosen = plan.model._base_manager.using(using).filter(pk__in=chosen).values_list("pk", flat=True)
+        chosen = QuerySet(plan.model, using=using).filter(pk__in=chosen).values_list("pk", flat=True)
     return sorted(chosen)
 
 

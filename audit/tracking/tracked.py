@@ -11,13 +11,11 @@ from typing import Any, TypeVar
 
 from django.apps import apps
 from django.db import connections, models, router
-from django.db.models.options import Options, make_immutable_fields_list
-from django.db.models.signals import post_delete
-from django.utils.functional import cached_property
+from django.db.models.signals import class_prepared, post_delete
 
 from audit.tracking.changes import Declaration, Plan
-from audit.tracking.deletions import delete_recorded, record_deleted
-from audit.tracking.querysets import tracked_manager
+from audit.tracking.deletions import delete_recorded, follow_field_updates, record_deleted
+from audit.tracking.managers import TrackedOptions, give_recording_managers
 from audit.tracking.registry import plan_of, plans
 from audit.tracking.relations import follow
 from audit.tracking.saving import record_creation, record_update
@@ -68,10 +66,10 @@ def tracked(**declared: Any) -> Callable[[type[AnyModel]], type[AnyModel]]:
 def complete() -> None:
     """Track what inherits from tracked models, and follow many-to-many fields: once all models are there. Again changes nothing."""
     for model in apps.get_models(include_auto_created=False):
-        if model not in plans and issubclass(model, Tracked):
-            _track(model, plan_of(model).declaration)
-    for plan in set(plans.values()):
-        follow(plan)
+        if issubclass(model, Tracked):
+            _inherit(model)
+    follow_field_updates()
+    class_prepared.connect(_on_prepared, dispatch_uid="audit.tracking")
 
 
 def _track(model: type[models.Model], declared: Declaration) -> None:
@@ -79,24 +77,12 @@ def _track(model: type[models.Model], declared: Declaration) -> None:
     assert concrete is not None
     plans[model] = plans[concrete] if concrete in plans else Plan(concrete, declared)
     if not issubclass(model, Tracked):
-        model.__bases__ = (Tracked, *model.__bases__)
-    model._meta.__class__ = TrackedOptions
-    model._meta._expire_cache()  # type: ignore[attr-defined]
+        # Next to Django's own: what the project's classes do themselves, a soft deletion, is theirs, and what they pass on is recorded.
+        bases = model.__bases__
+        at = bases.index(models.Model) if models.Model in bases else len(bases)
+        model.__bases__ = (*bases[:at], Tracked, *bases[at:])
+    give_recording_managers(model, TrackedOptions)
     post_delete.connect(_on_deleted, sender=model, dispatch_uid="audit.tracking")
-
-
-class TrackedOptions(Options):  # type: ignore[type-arg]
-    """The options of a tracked model: its managers are tracked ones, `_base_manager` too."""
-
-    @cached_property
-    def managers(self) -> Any:
-        """All managers, each with querysets that record."""
-        return make_immutable_fields_list("managers", map(tracked_manager, super().managers))
-
-    @cached_property
-    def base_manager(self) -> Any:
-        """What Django itself uses, to set references to NULL for example."""
-        return tracked_manager(super().base_manager)
 
 
 class Tracked(models.Model):
@@ -152,10 +138,11 @@ class Tracked(models.Model):
             record_creation(self, connection, written, _written_raw(self, raw))
         return [row[:number] for row in results]
 
-    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
-        using = using or router.db_for_write(type(self), instance=self)
-        one = super().delete
-        return delete_recorded(plan_of(type(self)), using, None, lambda: one(using=using, keep_parents=keep_parents))
+    def delete(self, *args: Any, **kwargs: Any) -> Any:
+        given = kwargs.get("using", args[0] if args else None)
+        using = given if isinstance(given, str) else router.db_for_write(type(self), instance=self)
+        one: Any = super().delete
+        return delete_recorded(plan_of(type(self)), using, self.pk, lambda: one(*args, **kwargs))
 
     delete.alters_data = True  # type: ignore[attr-defined]
 
@@ -164,6 +151,18 @@ def _written_raw(instance: models.Model, raw: bool) -> frozenset[str] | None:
     """The columns that a raw save writes, where that is not all: a fixture has parents' as objects of their own."""
     concrete = plan_of(type(instance)).model._meta
     return frozenset(f.attname for f in concrete.local_concrete_fields) if raw and concrete.parents else None
+
+
+def _inherit(model: type[models.Model]) -> None:
+    if model not in plans:
+        _track(model, plan_of(model).declaration)
+    follow(plan_of(model))
+
+
+def _on_prepared(sender: type[models.Model], **kwargs: Any) -> None:
+    """A model that is made later, as a proxy in a module of the admin: it inherits as well, once it is registered."""
+    if issubclass(sender, Tracked):
+        sender._meta.apps.lazy_model_operation(_inherit, (sender._meta.app_label, sender._meta.model_name))
 
 
 def _on_deleted(instance: models.Model, using: str, **kwargs: Any) -> None:

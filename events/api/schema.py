@@ -130,6 +130,8 @@ class Counters(Fields):
     write_errors = serializers.IntegerField()
     doorbell_errors = serializers.IntegerField()
     hub_errors = serializers.IntegerField()
+    delivery_errors = serializers.IntegerField(help_text="Mails and webhooks that were given up.")
+    counter_errors = serializers.IntegerField(help_text="Redis did not count for the security monitor, so the database did.")
     journal = JournalTotals()
 
 
@@ -161,7 +163,20 @@ BY_CATEGORY = dict.fromkeys(map(str, EventCategory), 0) | {"realtime": 3}
 BY_PRIORITY = dict.fromkeys(map(str, EventPriority), 0) | {"normal": 3}
 BY_TYPE = {"document.uploaded": 3}
 NOTHING_LOST = dict.fromkeys(map(str, EventCategory), 0)
-ERRORS = dict.fromkeys(("errors", "dropped", "invalid", "handler_errors", "write_errors", "doorbell_errors", "hub_errors"), 0)
+ERRORS = dict.fromkeys(
+    (
+        "errors",
+        "dropped",
+        "invalid",
+        "handler_errors",
+        "write_errors",
+        "doorbell_errors",
+        "hub_errors",
+        "delivery_errors",
+        "counter_errors",
+    ),
+    0,
+)
 COUNTS = {"by_category": BY_CATEGORY, "by_priority": BY_PRIORITY, "by_type": BY_TYPE}
 COUNTERS = OpenApiResponse(
     Counters,

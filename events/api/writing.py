@@ -13,8 +13,10 @@ from events.types import EventCategory, check_type, create_event
 MAX_EVENTS = 1_000
 FIELDS = ("type", "category", "priority", "data", "metadata", "user_id", "correlation_id", "source_system")
 NULLABLE = ("user_id", "correlation_id", "source_system")
-# Who did it and from where is what the server saw, and not what a client says.
-SERVER_METADATA = ("actor", "ip_address", "user_agent", "request_id")
+# Who did it, from where and which way is what the server saw, and not what a client says.
+SERVER_METADATA = ("actor", "ip_address", "user_agent", "request_id", "via")
+# So that who reads an event knows that the site's own code did not emit it.
+VIA_API = {"via": "api"}
 
 
 def prepare_events(body: Any) -> list[Prepared]:
@@ -58,6 +60,11 @@ def _prepare(item: Any) -> Prepared:
     forged = sorted(metadata.keys() & SERVER_METADATA) if isinstance(metadata, dict) else []
     if forged:
         raise InvalidEvent("metadata", f"{', '.join(forged)} can't be set by a client")
+    if metadata is None or isinstance(metadata, dict):
+        values["metadata"] = (metadata or {}) | VIA_API
     category, event_type, data = values.pop("category", EventCategory.REALTIME), values.pop("type"), values.pop("data", None)
     check_type(event_type, "type")
-    return unified_event_manager.prepare(create_event(category, event_type, data, **values))
+    try:
+        return unified_event_manager.prepare(create_event(category, event_type, data, **values))
+    except InvalidEvent as error:
+        raise InvalidEvent("type" if error.field == "event_type" else error.field, error.reason) from None

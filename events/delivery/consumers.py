@@ -23,6 +23,7 @@ from events.delivery.frames import SseWire, WebSocketWire, Wire
 from events.delivery.hub import Busy, Hub, get_hub
 from events.exceptions import InvalidEvent
 from events.filters import EventFilter
+from events.signals import stream_refused
 from events.stats import stats
 
 logger = logging.getLogger("events.hub")
@@ -160,6 +161,11 @@ class StreamConsumer(AsyncConsumer):
             raise Refusal(400, 4400, "invalid", f"{name}: must be 0 or 1", name)
         return value == "1"
 
+    async def _tell(self, refusal: Refusal) -> None:
+        """Send `stream_refused`. What receivers raise is Django's to log."""
+        if stream_refused.has_listeners(type(self)):
+            await stream_refused.asend_robust(type(self), scope=self.scope, refusal=refusal)
+
     def _leave(self) -> None:
         if self._joining is not None:
             self._joining.cancel()
@@ -182,6 +188,7 @@ class SseConsumer(StreamConsumer):
             client = await self._open(SseWire(named=self._flag("named")))
         except Refusal as refusal:
             await self._refuse(refusal)
+            await self._tell(refusal)
             raise StopConsumer from None
         await self.send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         self._join(client)
@@ -211,6 +218,7 @@ class WebSocketConsumer(StreamConsumer):
         except Refusal as refusal:
             self._leave()
             await self._refuse(refusal)
+            await self._tell(refusal)
             return
         self._join(client)
 

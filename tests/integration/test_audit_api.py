@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils.dateparse import parse_datetime
 
 from audit.models import AuditEntry
+from audit.reading.formats import FORMATS
+from audit.reading.streaming import export_response
 from tests.support.auditing import account, entry, readings
 
 pytestmark = pytest.mark.django_db
@@ -113,6 +115,56 @@ def test_an_export_is_streamed_in_its_format(client: Client, form: str, media_ty
     assert response.streaming
     assert response["Content-Type"].startswith(media_type)
     assert len(b"".join(response).splitlines()) == {"jsonl": 3, "csv": 2, "ocsf": 1}[form]
+
+
+@pytest.mark.parametrize("accept", ["text/csv", "application/x-ndjson", "application/json", "text/html", "*/*"])
+def test_an_export_comes_whatever_its_client_says_to_accept(client: Client, accept: str) -> None:
+    for form, media_type in (("csv", "text/csv; charset=utf-8"), ("jsonl", "application/x-ndjson")):
+        response = client.get(f"{API}export/?as={form}", headers={"accept": accept})
+        assert (response.status_code, response["Content-Type"]) == (200, media_type)
+    refused = client.get(f"{API}export/?as=xml", headers={"accept": accept})
+    assert (refused.status_code, refused.json()["field"]) == (400, "as")
+
+
+@pytest.mark.parametrize("address", [f"{API}export/?as=csv", "/admin/audit/auditentry/export/?as=csv"])
+def test_asking_for_the_head_of_an_export_is_none(client: Client, address: str) -> None:
+    entry()
+    response = client.head(address)
+    assert (response.status_code, readings()) == (200, [])
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    assert response["Content-Disposition"].endswith('.csv"')
+
+
+def test_the_head_of_an_export_holds_nothing_of_the_log() -> None:
+    """Asked of the view's own answer: Django's client empties it."""
+    response = export_response(RequestFactory().head("/"), FORMATS["csv"], AuditEntry.objects.all(), {})
+    assert response is not None
+    assert b"".join(response) == b""
+
+
+def test_an_export_that_can_not_be_recorded_is_refused(client: Client, settings: Any) -> None:
+    settings.EVENTS = {"UNIFIED_EVENTS_ENABLED": False}
+    response = client.get(f"{API}export/?as=csv")
+    assert (response.status_code, response.json()["error"], response["Retry-After"]) == (503, "unavailable", "1")
+
+
+def test_the_description_is_true(client: Client) -> None:
+    made = entry()
+    accept = {"accept": "application/vnd.oai.openapi+json"}
+    described = client.get("/api/schema/", headers=accept).json()
+    columns = described["components"]["schemas"]["AuditItem"]
+    item = client.get(f"{API}{made.pk}/").json()
+    assert columns["properties"].keys() == item.keys() == set(columns["required"])
+    nullable = {name for name, column in columns["properties"].items() if column.get("nullable")}
+    assert nullable == {name for name in item if AuditEntry._meta.get_field(name).null}
+    refused = {path: set(described["paths"][path]["get"]["responses"]) - {"200"} for path in described["paths"] if API in path}
+    assert refused == {
+        API: {"400", "401", "403", "406"},
+        f"{API}{{entry_id}}/": {"401", "403", "404", "406"},
+        f"{API}export/": {"400", "401", "403", "503"},
+    }
+    for address in (API, f"{API}{made.pk}/"):
+        assert client.get(address, headers={"accept": "text/csv"}).status_code == 406
 
 
 def test_an_export_must_say_its_format(client: Client) -> None:

@@ -52,12 +52,21 @@ def test_csv_has_a_header_and_a_line_for_each_entry_whatever_is_in_it() -> None:
     assert json.loads(cells["changes"]) == {"a": [1, 2]}
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"])
+@pytest.mark.parametrize("text", ["a;=1+1;b", "a\t=1+1", "a|=1+1"])
+def test_a_cell_stays_one_whatever_a_spreadsheet_takes_for_a_separator(text: str) -> None:
+    entry(actor_label=text)
+    header, line = exported("csv")
+    assert f',"{text}",' in line
+    assert [cell[0] + cell[-1] for cell in [header, line]] == ['""', '""']
+    assert "personal_salt" not in header
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", " =1", "\n \t\u00a0@A1"])
 def test_what_a_spreadsheet_would_compute_begins_with_an_apostrophe(text: str) -> None:
     assert defused(text) == f"'{text}"
 
 
-@pytest.mark.parametrize("value", [None, "", "a=1", 7])
+@pytest.mark.parametrize("value", [None, "", "a=1", " a", 7])
 def test_other_values_stay_as_they_are(value: Any) -> None:
     assert defused(value) is value
 

@@ -155,6 +155,7 @@ def test_seals_must_follow_on_each_other_across_steps(client: Client) -> None:
     tamper("DELETE FROM audit_seal WHERE number = %s", third.number)
     made = steps(client)
     assert kinds(made) == ["seal dropped"]
+    assert len(state().verifications) == 1
     (finding,) = [finding for one in made for finding in one["findings"]]
     assert [row["id"] for row in finding["rows"]] == [ids[2]]
     assert found() == [("seal dropped", ids[2], ids[2])]
@@ -266,6 +267,41 @@ def test_what_a_browser_verified_before_it_went_away_is_not_lost(client: Client)
     (shown,) = state().verifications
     assert (shown.from_seal, shown.to_seal, shown.is_end) == (1, 2, False)
     assert "not to the end" in page(client)
+
+
+@pytest.mark.usefixtures("single", "one_seal_a_step")
+def test_steps_that_leave_out_a_seal_are_not_taken_for_one_verification(client: Client) -> None:
+    write(6)
+    seals = seal()
+    tamper("UPDATE audit_log SET action = 'read' WHERE id = (SELECT MIN(id) + 3 FROM audit_log)")
+    run = {"x-correlation-id": "run-1"}
+    for number in (1, 2, seals - 1, seals, seals + 1):
+        step(client, number, **run)
+    shown = [(one.from_seal, one.to_seal, one.findings, one.is_end) for one in state().verifications]
+    assert shown == [(seals - 1, seals, 0, True), (1, 2, 0, False)]
+    step(client, seals + 9, **run)
+    assert f"none from {seals + 9} on" in page(client)
+
+
+@pytest.mark.usefixtures("single", "one_seal_a_step")
+def test_steps_of_two_users_are_not_taken_for_one_verification(client: Client) -> None:
+    write(3)
+    seals = seal()
+    another = member("another", superuser=True)
+    for number in range(1, seals + 1):
+        step(another if number == seals else client, number, **{"x-correlation-id": "run-1"})
+    shown = [(one.from_seal, one.to_seal, one.is_end, one.entry.actor_label) for one in state().verifications]
+    assert shown == [(seals, seals, True, "another"), (1, seals - 1, False, "auditor")]
+
+
+@pytest.mark.usefixtures("single", "one_seal_a_step")
+def test_two_verifications_at_once_are_two(client: Client) -> None:
+    write(3)
+    seals = seal()
+    for number in range(1, seals + 1):
+        step(client, number, **{"x-correlation-id": "run-1"})
+        step(client, number, **{"x-correlation-id": "run-2"})
+    assert [(one.from_seal, one.to_seal, one.is_end) for one in state().verifications] == [(1, seals, True)] * 2
 
 
 def test_the_command_is_among_the_verifications(client: Client) -> None:

@@ -50,7 +50,7 @@ def test_an_entry_says_who_did_it_and_from_where() -> None:
     request.user = User.objects.create_user("alice")
     with use_context(request_context(request)):
         emit()
-    entry = AuditEntry.objects.get()
+    entry = AuditEntry.objects.exclude(event_type__startswith="account.").get()
     assert (entry.user_id, entry.actor_label) == (str(request.user.pk), "alice")
     assert (entry.ip_address, entry.user_agent, entry.correlation_id) == ("203.0.113.9", "Probe/1", "c-9")
 
@@ -60,7 +60,7 @@ def test_a_change_that_is_rolled_back_leaves_no_entry() -> None:
     with transaction.atomic():
         User.objects.create_user("alice")
         assert emit("user.created")
-        assert AuditEntry.objects.count() == 1
+        assert AuditEntry.objects.filter(event_type="user.created").count() == 1
         transaction.set_rollback(True)
     wait_published()
     assert not AuditEntry.objects.exists()
@@ -226,5 +226,5 @@ async def test_a_deleted_user_keeps_their_name_in_the_log() -> None:
     actor = {"type": "user", "id": str(user.pk), "label": "alice"}
     await emit_audit_event("document.deleted", metadata={"actor": actor})
     await user.adelete()
-    entry = await AuditEntry.objects.aget()
+    entry = await AuditEntry.objects.aget(event_type="document.deleted")
     assert entry.actor_label == "alice"

@@ -13,6 +13,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from audit.admin.chart import volume
+from audit.admin.diff import PAGE_CHARACTERS
 from audit.admin.pages import TIMELINE_SIZE
 from audit.models import AuditEntry
 from events.types import utcnow
@@ -87,6 +88,14 @@ def test_a_long_timeline_has_pages(client: Client) -> None:
     response = client.get(f"{ADMIN}timeline/?correlation=c-1")
     assert len(response.context["moments"]) == TIMELINE_SIZE
     assert len(client.get(f"{ADMIN}timeline/{response.context['older']}").context["moments"]) == 1
+
+
+def test_a_timeline_compares_so_much_and_shows_the_rest_whole(client: Client) -> None:
+    long = "word " * (PAGE_CHARACTERS // 15)
+    for number in range(3):
+        entry(number, **ORDER, changes={"text": [f"{long}old", f"{long}new"]})
+    page = text(client, "timeline/", **ORDER)
+    assert (page.count("<del>old</del>"), page.count(f"<del>{long}old</del>")) == (1, 2)
 
 
 @pytest.mark.parametrize("query", ["", "?correlation=", "?resource_id=7", "?correlation=a&resource_id=7", "?correlation=%00"])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core import signing
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from audit.admin.changelist import LIVE_FOR
 from audit.models import AuditEntry
 from audit.reading.paging import Key, read_page
 from audit.testing import unprotected
@@ -142,17 +145,40 @@ def test_a_page_asks_for_its_newest_entries_again_without_a_record(client: Clien
     assert [kind for kind, _ in readings()] == ["searched"]
 
 
-def test_other_filters_another_page_and_another_user_are_recorded_though_they_claim_to_be_live(client: Client) -> None:
+def test_a_live_page_is_recorded_again_after_some_time(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(ago: int) -> str:
+        with monkeypatch.context() as then:
+            then.setattr(signing.TimestampSigner, "timestamp", lambda self: signing.b62_encode(int(time.time()) - ago))
+            return str(client.get(LIST).context["live_url"])
+
+    young, old = opened(LIVE_FOR - 60), opened(LIVE_FOR + 1)
+    before = len(readings())
+    # With a time of its own it would go on for ever.
+    assert client.get(LIST + young).context["live_url"] == young
+    assert len(readings()) == before
+    again = client.get(LIST + old).context["live_url"]
+    assert again not in (young, old)
+    assert len(readings()) == before + 1
+    client.get(LIST + again)
+    assert len(readings()) == before + 1
+
+
+def test_other_filters_another_page_another_user_and_another_session_are_recorded_though_they_claim_to_be_live(
+    client: Client,
+) -> None:
     live = client.get(LIST, {"action": "delete"}).context["live_url"]
     parameter = live.partition("live=")[2]
     User.objects.create_superuser("other")
     other = Client()
     other.force_login(User.objects.get(username="other"))
+    elsewhere = Client()
+    elsewhere.force_login(User.objects.get(username="admin"))
     for asking, address in (
         (client, f"?action=share&live={parameter}"),
         (client, f"{live}&before=1.1"),
         (client, f"?action=delete&live={parameter[:-1]}"),
         (other, live),
+        (elsewhere, live),
     ):
         before = len(readings())
         asking.get(LIST + address)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.test import Client
 from rest_framework.authtoken.models import Token
 
+from audit.models import AuditEntry
+from events.exceptions import InvalidEvent
+from events.manager import aemit, emit
 from tests.support.auditing import account, entry, readings
 
 pytestmark = pytest.mark.django_db
@@ -82,3 +90,51 @@ def test_the_timeline_of_an_object_is_linked_for_who_may_view_the_log(permission
     user = User.objects.get(username="someone")
     page = client.get(f"/admin/auth/user/{user.pk}/change/").content.decode()
     assert (f"timeline/?resource_type=auth.user&amp;resource_id={user.pk}" in page) == linked
+
+
+FORGED = {
+    "a verification": {
+        "type": "audit_log.verified",
+        "data": {
+            "action": "verified",
+            "resource_type": "audit_log",
+            "resource_id": "seals",
+            "rows": 9,
+            "seal": 9,
+            "is_end": True,
+        },
+    },
+    "an export": {"type": "audit_log.exported", "data": {"action": "exported"}},
+    "another type": {
+        "type": "seals.verified",
+        "data": {"action": "verified", "resource_type": "audit_log", "resource_id": "seals"},
+    },
+}
+
+
+@pytest.mark.parametrize("category", ["audit", "security", "realtime"])
+@pytest.mark.parametrize("what", FORGED)
+def test_nobody_but_the_log_tells_what_was_done_with_it(what: str, category: str, settings: Any) -> None:
+    body = FORGED[what] | {"category": category}
+    client = account("someone", superuser=True)
+    assert client.post("/api/events/", body, content_type="application/json").status_code == 400
+    settings.EVENTS = settings.EVENTS | {"RAISE_INVALID": True}
+    event_type = body["type"]
+    with pytest.raises(InvalidEvent):
+        emit(event_type, body["data"], category=category)
+    with pytest.raises(InvalidEvent):
+        async_to_sync(aemit)(event_type, body["data"], category=category)
+    with pytest.raises(CommandError):
+        call_command("emit_event", event_type, data=json.dumps(body["data"]), category=category)
+    assert readings() == []
+    assert not AuditEntry.objects.exists()
+
+
+def test_what_staff_emit_over_the_api_is_theirs_and_says_so() -> None:
+    client = account("someone")
+    body = {"type": "auth.user.deleted", "category": "audit", "user_id": "777", "data": {"action": "deleted"}}
+    assert client.post("/api/events/", body, content_type="application/json").status_code == 201
+    made = AuditEntry.objects.get()
+    user = User.objects.get(username="someone")
+    assert (made.actor_type, made.actor_id, made.actor_label) == ("user", str(user.pk), "someone")
+    assert (made.user_id, made.metadata["via"]) == ("777", "api")

@@ -168,6 +168,25 @@ def test_rows_that_are_written_without_the_field_are_recorded_too() -> None:
     assert recorded() == [(s, [[], [x.pk]]), (s, [[], [y.pk]]), (s, [[x.pk], []])]
 
 
+def test_rows_that_are_changed_as_objects_are_recorded_too() -> None:
+    saved, other, (x, y) = article(), article(), tags("xy")
+    saved.tags.add(x)
+    empty_log()
+    Rows.objects.filter(tag=x).update(tag=y)
+    rows = Rows.objects.get()
+    rows.article = other
+    rows.save()
+    rows.save()
+    assert rows.delete() == (1, {"tracked.Article_tags": 1})
+    s, o = str(saved.pk), str(other.pk)
+    assert recorded() == [(s, [[x.pk], []]), (s, [[], [y.pk]]), (s, [[y.pk], []]), (o, [[], [y.pk]]), (o, [[y.pk], []])]
+    assert not Rows.objects.exists()
+    with pytest.raises(ValueError, match="can't be deleted"):
+        rows.delete()
+    with pytest.raises(TypeError):
+        Rows.objects.all()[:1].update(tag=x)
+
+
 def test_what_a_receiver_of_all_deletions_listens_to_is_recorded_as_well() -> None:
     saved, (x,) = article(), tags("x")
     saved.tags.add(x)

@@ -268,10 +268,10 @@ with transaction.atomic():
 """
 COUNTED = """
 from events.models import JournalEntry
-from security.models import FailureWindow
+from security.models import Incident
 published = JournalEntry.objects.filter(position__isnull=False, category="security").order_by("position")
 result = {
-    "counted": [len(window.recent) + window.since_alert for window in FailureWindow.objects.filter(kind="address")],
+    "counted": list(Incident.objects.values_list("events", flat=True)),
     "published": list(published.values_list("event_type", flat=True)),
 }
 """

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
@@ -19,17 +21,16 @@ from events.models import JournalEntry
 from events.stats import stats
 from events.testing import wait_published
 from events.types import utcnow
-from security import counters
 from security.adapter import emit_login_event
-from security.counters import Key, count_failure, forget_before
-from security.models import FailureWindow, KeyKind
+from security.detection import Hit, Observation
+from security.detectors import DETECTORS
+from security.detectors.logins import AccountBruteForce
+from security.models import Counter, Incident
 from security.monitor import monitor
 from tests.support.databases import base_environment
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-WINDOW = timedelta(seconds=300)
 
 
 def fail(number: int = 1, **data: Any) -> None:
@@ -39,6 +40,7 @@ def fail(number: int = 1, **data: Any) -> None:
 
 def alerts() -> list[dict[str, Any]]:
     """What the alerts tell, in order."""
+    wait_published()
     found = JournalEntry.objects.filter(event_type="suspicious.brute_force", category="security").order_by("id")
     return [row.event.data for row in found]
 
@@ -77,7 +79,7 @@ def test_a_username_that_is_nobodys_is_counted_and_not_kept() -> None:
         fail(ip=f"203.0.113.{n}", username="hunter2")
     (alert,) = alerts()
     assert list(alert["keys"]) == ["username"]
-    assert not FailureWindow.objects.filter(key__contains="hunter2").exists()
+    assert not [counter for counter in Counter.objects.all() if "hunter2" in f"{counter.key}{counter.hits}"]
 
 
 def test_an_address_and_an_account_that_one_failure_gives_away_are_one_alert() -> None:
@@ -104,6 +106,7 @@ def test_the_alert_carries_its_evidence() -> None:
 
 def test_the_alert_is_audited_and_notifies_the_staff_in_real_time() -> None:
     fail(5, ip="203.0.113.9")
+    wait_published()
     entry = AuditEntry.objects.get(event_type="suspicious.brute_force")
     assert (entry.priority, entry.source_category, entry.ip_address) == ("critical", "security", "203.0.113.9")
     assert (entry.actor_label, entry.outcome) == ("security monitor", "unknown")
@@ -117,8 +120,10 @@ async def test_failures_told_by_coroutines_count() -> None:
         await emit_login_event(success=False, user_id=f"user_{n}", ip_address="203.0.113.9")
     await events.emit_security_event("auth.login_failure", {"ip": "203.0.113.9"})
     await emit_login_event(success=True, user_id="user_1", ip_address="203.0.113.9")
+    await sync_to_async(wait_published)()
     assert not await JournalEntry.objects.filter(event_type="suspicious.brute_force").aexists()
     await emit_login_event(success=False, user_id="user_9", ip_address="203.0.113.9")
+    await sync_to_async(wait_published)()
     assert await JournalEntry.objects.filter(event_type="suspicious.brute_force", category="security").acount() == 1
 
 
@@ -141,14 +146,14 @@ def test_threshold_and_window_are_settings(settings: Any) -> None:
     assert [alert["window"] for alert in alerts()] == [60]
 
 
-def test_an_attack_that_goes_on_is_told_again_after_a_window_with_how_much_it_was() -> None:
+def test_an_attack_that_goes_on_is_one_incident_and_one_alert() -> None:
     start = utcnow() - timedelta(seconds=600)
     for n in range(60):
         moment = start + timedelta(seconds=n * 10)
         events.emit("auth.login_failure", {"ip": "203.0.113.9"}, category="security", timestamp=moment)
-    first, second = alerts()
-    assert "attempts_since_last_alert" not in first
-    assert second["attempts_since_last_alert"] == 30
+    assert len(alerts()) == 1
+    incident = Incident.objects.get()
+    assert (incident.events, incident.last_event_at) == (60, moment)
 
 
 def test_a_clock_that_runs_ahead_hides_no_attack() -> None:
@@ -157,13 +162,16 @@ def test_a_clock_that_runs_ahead_hides_no_attack() -> None:
     assert len(alerts()) == 1
 
 
-def test_other_events_and_failures_without_a_key_are_not_counted() -> None:
+def test_other_events_and_failures_without_a_key_accuse_nobody() -> None:
     fail(6)
     fail(6, ip="nonsense", user_id=["x"], username={"a": 1})
+    fail(6, username_hash=7, network={"a": 1}, count="many", accounts=[[{}, -1], 7, "x", ["a"]])
     for _ in range(6):
         events.emit("auth.login_success", {"ip": "203.0.113.9"}, category="security")
         events.emit("auth.login_failure", {"ip": "203.0.113.9"}, category="realtime")
-    assert not FailureWindow.objects.exists()
+    wait_published()
+    assert [counter.key for counter in Counter.objects.exclude(key__startswith="surge/")] == []
+    assert not Incident.objects.exists()
     assert stats.snapshot()["handler_errors"] == 0
 
 
@@ -190,17 +198,19 @@ def run_together(number: int, work: Callable[[int], None]) -> None:
 
 
 def test_failures_in_parallel_threads_give_exactly_one_alert() -> None:
-    run_together(12, lambda n: fail(ip="203.0.113.9", user_id=f"{n}"))
+    run_together(12, lambda n: fail(ip="203.0.113.9", user_id=f"{n % 6}"))
     assert len(alerts()) == 1
-    window = FailureWindow.objects.get(kind="address")
-    assert (len(window.recent), window.since_alert) == (5, 12 - 5)
+    assert Incident.objects.get().events == 12
 
 
 def test_parallel_failures_for_crossing_addresses_and_accounts_neither_wait_for_each_other_nor_get_lost() -> None:
     addresses, accounts = ["203.0.113.1", "203.0.113.2"], ["a", "b"]
     run_together(8, lambda n: fail(3, ip=addresses[n % 2], user_id=accounts[n // 2 % 2]))
-    assert sorted(FailureWindow.objects.values_list("key", "since_alert")) == [(key, 12 - 5) for key in [*addresses, *accounts]]
-    assert sorted(key for alert in alerts() for key in alert["keys"].values()) == sorted(addresses + accounts)
+    told = [alert["subject"] for alert in alerts()]
+    assert len(told) == len(set(told)), "one alert an incident"
+    assert {key for alert in alerts() for key in alert["keys"].values()} == {*addresses, *accounts}
+    counted = {counter.key: len(counter.hits) for counter in Counter.objects.filter(key__startswith="surge/")}
+    assert counted["surge/usual"] == 24
     assert stats.snapshot()["handler_errors"] == 0
 
 
@@ -228,7 +238,7 @@ def test_failures_in_parallel_processes_give_exactly_one_alert() -> None:
         process.stdin.flush()
     assert [process.communicate(timeout=60) and process.returncode for process in processes] == [0, 0, 0]
     assert len(alerts()) == 1
-    assert FailureWindow.objects.get().since_alert == 15 - 5
+    assert Incident.objects.get().events == 15
 
 
 def _url(database: dict[str, Any]) -> str:
@@ -251,37 +261,85 @@ def test_an_alert_that_cannot_be_stored_is_raised_by_the_next_failure() -> None:
     assert len(alerts()) == 1
 
 
-def test_windows_without_a_recent_failure_are_deleted_as_new_ones_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counters, "CLEANED_AT_ONCE", 10)
-    old = utcnow() - 2 * WINDOW
-    FailureWindow.objects.bulk_create(
-        FailureWindow(kind="address", key=f"198.51.100.{n}", recent=[old.timestamp()], last_failure=old, counted_at=old)
-        for n in range(30)
-    )
-    for left in (20, 10, 0, 0):
-        fail(ip=f"203.0.113.{left}", user_id="")
-        assert FailureWindow.objects.filter(last_failure__lte=old).count() == left
-    assert FailureWindow.objects.exists()
-
-
-def test_cleaning_leaves_what_is_recent() -> None:
-    count_failure([Key(KeyKind.ADDRESS, "203.0.113.9")], utcnow(), 5, WINDOW)
-    forget_before(utcnow() - WINDOW)
-    assert FailureWindow.objects.count() == 1
-
-
-def test_counting_a_failure_takes_few_queries(django_assert_max_num_queries: Any) -> None:
-    keys = [Key(KeyKind.ADDRESS, "203.0.113.9"), Key(KeyKind.ACCOUNT, "7")]
-    for _ in range(2):
-        count_failure(keys, utcnow(), 5, WINDOW)
-    with django_assert_max_num_queries(7):  # upsert, select, update, and the transaction's own
-        count_failure(keys, utcnow(), 5, WINDOW)
-
-
 def test_a_replayed_failure_is_not_counted_again() -> None:
     fail(1, ip="203.0.113.9")
     event = JournalEntry.objects.get(category="security").event
     event.metadata["replayed"] = True
     for _ in range(9):
         monitor.receive(event)
-    assert len(FailureWindow.objects.get().recent) == 1
+    wait_published()
+    assert len(Counter.objects.get(key="failures/address/203.0.113.9").hits) == 1
+
+
+def test_a_summary_of_a_flood_counts_as_much_as_it_tells() -> None:
+    data = {"count": 400, "network": "203.0.113.9", "accounts": [["7", 200], ["8", 100]], "username_hashes": [["abc", 50]]}
+    events.emit("auth.login_failures", data, category="security")
+    wait_published()
+    incidents = {incident.subject: incident.events for incident in Incident.objects.filter(kind="brute_force")}
+    assert incidents == {"account 7 and address 203.0.113.9": 200, "address 203.0.113.9": 200}
+    assert Incident.objects.get(subject="site").events == 400
+
+
+def test_a_summary_of_many_addresses_accuses_none_of_them_but_tells_the_account() -> None:
+    data = {"count": 40, "network": None, "addresses": [["203.0.113.9", 3]], "accounts": [["7", 40]]}
+    events.emit("auth.login_failures", data, category="security", metadata={"ip_address": "203.0.113.9"})
+    assert [alert["keys"] for alert in alerts()] == [{"account": "7"}]
+
+
+def test_who_signs_in_waits_for_no_detector() -> None:
+    """The monitor's work is done in another thread than the caller's."""
+    threads = []
+    with monitor_observes(lambda seen: threads.append(threading.current_thread())):
+        fail(ip="203.0.113.9")
+        wait_published()
+    assert threads
+    assert threading.current_thread() not in threads
+
+
+@pytest.mark.parametrize("broken", ["hits", "judge"])
+def test_a_detector_that_fails_stops_no_other(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(AccountBruteForce):
+        def hits(self, seen: Any) -> Any:
+            return 1 / 0 if broken == "hits" else super().hits(seen)
+
+        def judge(self, seen: Any, counts: Any) -> Any:
+            return 1 / 0
+
+    monkeypatch.setattr("security.monitor.DETECTORS", (Broken(), *DETECTORS))
+    fail(5, ip="203.0.113.9", user_id="7")
+    assert len(alerts()) == 1
+    assert stats.snapshot()["handler_errors"] == 5
+
+
+def test_a_flood_that_is_more_than_can_be_looked_at_is_looked_at_by_who_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("events.writer.MAX_LATER", 0)
+    threads = []
+    with monitor_observes(lambda seen: threads.append(threading.current_thread())):
+        fail(ip="203.0.113.9")
+    assert threads == [threading.current_thread()]
+
+
+def test_in_a_tests_own_transaction_the_monitor_looks_there(django_capture_on_commit_callbacks: Any) -> None:
+    with transaction.atomic():
+        transaction.get_connection().atomic_blocks[-1]._from_testcase = True
+        with django_capture_on_commit_callbacks(execute=True):
+            fail(5, ip="203.0.113.9")
+        assert Incident.objects.count() == 1
+        transaction.set_rollback(True)
+    assert not Incident.objects.exists()
+
+
+@contextmanager
+def monitor_observes(look: Callable[[Observation], None]) -> Iterator[None]:
+    """Let a further detector look at what is observed."""
+
+    class Looking:
+        kind = "looking"
+
+        def hits(self, seen: Observation) -> list[Hit]:
+            look(seen)
+            return []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("security.monitor.DETECTORS", (Looking(), *DETECTORS))
+        yield

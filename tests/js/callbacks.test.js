@@ -179,7 +179,7 @@ for (const order of ORDERS) {
     assert.deepEqual(urgent.ids(), [arriving[0].id]);
     assert.equal(any.seen.filter(({ type }) => type !== 'test.end').length, 1);
     assert.deepEqual(all.ids().slice(0, 3), arriving.map(({ id }) => id));
-    assert.deepEqual([security.ids(), audit.tracking.ids()], [[happening[0].id], [happening[1].id]]);
+    assert.deepEqual([security.ids(), audit.ids()], [[happening[0].id], [happening[1].id]]);
     assert.deepEqual(shown.map(({ options }) => options.tag), [happening[0].id]);
   });
 }

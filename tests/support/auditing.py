@@ -17,6 +17,7 @@ from audit.models import AuditEntry
 from audit.recorder import recorder
 from audit.testing import unprotected
 from events.ids import new_id
+from events.testing import wait_published
 from events.types import create_audit_event
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -47,6 +48,7 @@ def account(name: str, *permissions: str, staff: bool = True, superuser: bool = 
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     client = Client()
     client.force_login(user)
+    wait_published()  # that somebody signed in, and may do more, is written beside
     empty_log()
     return client
 

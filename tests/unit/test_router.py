@@ -222,6 +222,23 @@ def test_what_is_malformed_reaches_no_handler() -> None:
     assert get_event_stats()["processed"] == 0
 
 
+@pytest.mark.parametrize("how", [EventRouter.route, async_to_sync(EventRouter.route_event)], ids=["route", "route_event"])
+def test_what_a_check_refuses_reaches_no_handler(router: EventRouter, how) -> None:
+    def refuse(event: UnifiedEvent) -> None:
+        if event.event_type.startswith("mine."):
+            raise InvalidEvent("event_type", "is mine")
+
+    router.add_check(refuse)
+    router.add_global_handler(handler := Recorder())
+    with pytest.raises(InvalidEvent, match="is mine"):
+        how(router, make("mine.made"))
+    assert how(router, make("yours.made")) is True
+    assert [event.event_type for event in handler.events] == ["yours.made"]
+    with router.isolated():
+        router.add_check(lambda event: refuse(make("mine.made")))
+    assert how(router, make("yours.again")) is True
+
+
 # After the commit
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from security.checks import check_monitor, check_settings
+import pytest
+from django.core.management import call_command
+
+from security.checks import GUARD, check_counters, check_guard, check_middleware, check_monitor, check_proxies, check_settings
+from security.memory import Kind, memory
 from security.monitor import monitor
 
 
@@ -32,3 +36,57 @@ def test_each_wrong_setting_is_named(settings: Any) -> None:
         "BRUTE_FORCE_THRESHOLD",
         "BRUTE_FORCE_WINDOWS",
     ]
+
+
+@pytest.mark.parametrize(
+    ("configured", "ids"),
+    [
+        ({}, []),
+        ({"COUNTERS": "redis"}, ["security.E003"]),
+        ({"COUNTERS": "redis", "REDIS_URL": "redis://localhost"}, []),
+        ({"COUNTERS": "elsewhere"}, []),  # which is E001's
+    ],
+)
+def test_counters_that_are_to_be_in_a_redis_need_one(settings: Any, configured: dict[str, str], ids: list[str]) -> None:
+    settings.SECURITY = configured
+    assert [error.id for error in check_counters()] == ids
+
+
+def test_a_missing_middleware_is_a_warning(settings: Any) -> None:
+    assert check_middleware() == []
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if not name.startswith("security.")]
+    assert [found.id for found in check_middleware()] == ["security.W001"]
+
+
+@pytest.mark.django_db
+def test_a_proxy_that_is_not_declared_is_a_warning_until_it_is(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    memory.add(Kind.PROXY, "inside", "10.1.2.3")
+    assert check_proxies() == [], "the database is asked only where it was said to"
+    call_command("check", databases=["default"])
+    written = capsys.readouterr().err
+    assert "security.W002" in written
+    assert "10.1.2.3" in written
+    settings.EVENTS = {"TRUSTED_PROXIES": ["10.0.0.0/8"]}
+    assert check_proxies(databases=["default"]) == []
+
+
+@pytest.mark.parametrize(
+    ("enforce", "backends", "complains"),
+    [
+        (True, [GUARD, "django.contrib.auth.backends.ModelBackend"], False),
+        (True, ["django.contrib.auth.backends.ModelBackend", GUARD], True),
+        (True, ["django.contrib.auth.backends.ModelBackend"], True),
+        (False, ["django.contrib.auth.backends.ModelBackend"], False),
+    ],
+)
+def test_a_guard_that_is_not_the_first_backend_is_an_error(
+    settings: Any, enforce: bool, backends: list[str], complains: bool
+) -> None:
+    settings.SECURITY, settings.AUTHENTICATION_BACKENDS = {"ENFORCE": enforce}, backends
+    assert [error.id for error in check_guard()] == (["security.E010"] if complains else [])
+
+
+def test_a_cool_off_that_outlasts_its_window_is_an_error(settings: Any) -> None:
+    settings.SECURITY = {"ATTEMPT_WINDOW": 300, "COOL_OFF_MAX": 600}
+    (found,) = check_settings()
+    assert "COOL_OFF_MAX" in found.msg

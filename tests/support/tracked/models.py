@@ -97,3 +97,5 @@ track(Article, mask=["email"], hash=["ssn"], exclude=["noise"])
 for model in (Base, Member, Membership, Key, Special, Pair, Named, Visit):
     track(model)
 track(Nameless, exclude=["id"], mask=["contact"], label=lambda instance: None)  # type: ignore[arg-type, return-value]
+
+from tests.support.tracked import adopted  # noqa: E402, F401  more of them

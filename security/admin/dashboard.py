@@ -1,0 +1,84 @@
+"""The dashboard: incidents that are not closed, failures over time, who fails and where from, what to put right."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Case, Count, IntegerField, Value, When
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
+
+from events.client_ip import undeclared_proxy
+from events.types import utcnow
+from security.admin.figures import HOURS, OPTIONS, Frequent, figures
+from security.admin.pages import audit_url
+from security.memory import seen_proxies
+from security.models import CoolOff, Delivery, Incident, Severity
+
+SHOWN: Final = 10
+NOT_CLOSED: Final = (Incident.State.OPEN, Incident.State.ACKNOWLEDGED)
+# The worst first.
+BY_SEVERITY: Final = [*Severity][::-1]
+RANK: Final = Case(
+    *(When(severity=severity, then=Value(rank)) for rank, severity in enumerate(BY_SEVERITY)),
+    output_field=IntegerField(),
+)
+
+
+class DashboardPage:
+    """A mixin for the incidents' ModelAdmin."""
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view  # type: ignore[attr-defined]
+        page = path("dashboard/", wrap(self.dashboard_view), name="security_incident_dashboard")
+        return [page, *super().get_urls()]  # type: ignore[misc]
+
+    def dashboard_view(self, request: HttpRequest) -> HttpResponse:
+        """The dashboard, for who may see incidents. The page asks for itself again when an incident opens or changes."""
+        if not self.has_view_permission(request):  # type: ignore[attr-defined]
+            raise PermissionDenied
+        shown = figures(utcnow())
+        list_url = reverse("admin:security_incident_changelist")
+        counts = dict(Incident.objects.filter(state__in=NOT_CLOSED).order_by().values_list("severity").annotate(Count("pk")))
+        context = {
+            **self.admin_site.each_context(request),  # type: ignore[attr-defined]
+            "opts": self.opts,  # type: ignore[attr-defined]
+            "title": "Security",
+            "counts": [
+                (severity.label, severity, counts.get(severity, 0), f"{list_url}?{urlencode({'severity__exact': severity})}")
+                for severity in BY_SEVERITY
+            ],
+            "incidents": Incident.objects.filter(state__in=NOT_CLOSED).order_by(RANK, "-last_event_at", "-id")[:SHOWN],
+            "open": sum(counts.values()),
+            "warnings": warnings(),
+            "figures": shown,
+            "hours": HOURS,
+            "options": json.dumps(OPTIONS),
+            "addresses": _linked(request, shown.addresses, "address") if shown else [],
+            "accounts": _linked(request, shown.accounts, "user") if shown else [],
+            "cool_offs": CoolOff.objects.filter(until__gt=utcnow()).count(),
+        }
+        return TemplateResponse(request, "security/dashboard.html", context)
+
+
+def warnings() -> list[str]:
+    """What somebody should put right, in words."""
+    found = [
+        f"X-Forwarded-For comes from {proxy}, which is not in EVENTS['TRUSTED_PROXIES']: the address of every client is taken to be that."
+        for proxy in seen_proxies()[:SHOWN]
+        if undeclared_proxy(proxy, "x") is not None
+    ]
+    given_up = Delivery.objects.filter(state=Delivery.State.FAILED, incident__state__in=NOT_CLOSED)
+    for channel, number in given_up.order_by().values_list("channel").annotate(Count("pk")):
+        found.append(f"{number} alert{'' if number == 1 else 's'} by {channel} could not be delivered.")
+    return found
+
+
+def _linked(request: HttpRequest, found: list[Frequent], parameter: str) -> list[tuple[Frequent, str]]:
+    """Each with its failures in the audit log, as far as the user may see it."""
+    query = {"action": "login_failure", "period": "24h"}
+    return [(one, audit_url(request, "changelist", **query, **{parameter: one.key}) if one.key else "") for one in found]

@@ -1,0 +1,1 @@
+"""One alert an incident: to the administrators' browsers, by mail, to webhooks."""

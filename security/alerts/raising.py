@@ -1,0 +1,80 @@
+"""One alert an incident: to the administrators' browsers at once, by mail and to webhooks through `security.alerts.deliveries`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db import transaction
+
+from events.conf import WriteMode
+from events.conf import settings as events_settings
+from events.context import Actor
+from events.manager import emit
+from events.types import EventCategory, EventPriority, utcnow
+from events.writer import usual_mode
+from security.conf import settings
+from security.models import Delivery, Incident, Severity
+
+MONITOR: Final = Actor("system", None, "security monitor")
+PRIORITIES: Final = {
+    Severity.CRITICAL: EventPriority.CRITICAL,
+    Severity.HIGH: EventPriority.HIGH,
+    Severity.MEDIUM: EventPriority.HIGH,
+    Severity.LOW: EventPriority.NORMAL,
+}
+
+
+def alert(incident: Incident) -> bool:
+    """Raise `suspicious.<kind>` for an incident that was opened or got worse, and put its mails and webhooks on their way: all with the
+    transaction that is open, or none of it.
+
+    The rules make of the event one audit entry and, unless the incident is a LOW one, one realtime event for the administrators; only a
+    CRITICAL one's is flagged for a browser notification. True if it is stored, or will be with the transaction. Raises DatabaseError, InvalidEvent as
+    `events.emit`.
+    """
+    alias = events_settings().DATABASE
+    with transaction.atomic(using=alias), usual_mode(WriteMode.WITH_CHANGE):
+        _put_on_the_way(incident)
+        stored = emit(
+            f"suspicious.{incident.kind}",
+            _told(incident),
+            category=EventCategory.SECURITY,
+            priority=PRIORITIES[Severity(incident.severity)],
+            user_id=incident.account or None,
+            correlation_id=incident.correlation_id or None,
+            metadata={"actor": MONITOR.to_dict()} | ({"ip_address": incident.address} if incident.address else {}),
+        )
+        if not stored:
+            transaction.set_rollback(True, using=alias)
+    return stored
+
+
+def _told(incident: Incident) -> dict[str, Any]:
+    """The event's data: the detector's numbers, and what the incident is."""
+    address = {"ip_address": incident.address} if incident.address else {}
+    numbers = dict(incident.numbers)
+    return (
+        {"message": incident.summary}
+        | numbers
+        | address
+        | {
+            "incident_id": incident.pk,
+            "severity": str(incident.severity),
+            "subject": incident.subject,
+        }
+    )
+
+
+def _put_on_the_way(incident: Incident) -> None:
+    """A delivery for each target. What was sent, or given up, before the incident got worse is sent anew."""
+    targets = [("mail", address) for address in settings().ALERT_MAIL] + [("webhook", url) for url in settings().ALERT_WEBHOOKS]
+    now = utcnow()
+    Delivery.objects.using(events_settings().DATABASE).bulk_create(
+        [
+            Delivery(incident=incident, channel=channel, target=target, next_attempt_at=now)
+            for channel, target in dict.fromkeys(targets)
+        ],
+        update_conflicts=True,
+        unique_fields=["incident", "channel", "target"],
+        update_fields=["state", "attempts", "next_attempt_at", "last_error"],
+    )

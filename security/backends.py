@@ -1,0 +1,37 @@
+"""An authentication backend that authenticates nobody: it refuses attempts before the others look at the password."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+
+from security.conf import settings
+from security.enforcement import guard
+
+
+class GuardBackend:
+    """Put it first in `AUTHENTICATION_BACKENDS`. Does nothing unless `SECURITY["ENFORCE"]` is on.
+
+    It has no `get_user` and no permissions: sessions stay those of the backend that knew the password.
+    """
+
+    def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
+        """Reserve an attempt. Raises PermissionDenied, upon which Django asks no other backend, where it is refused; the request's
+        `login_refused` is a `security.enforcement.guard.Refusal` then."""
+        username = credentials.get(get_user_model().USERNAME_FIELD, credentials.get("username"))
+        if not settings().ENFORCE or username is None:
+            guard.forget_attempt()
+            return
+        refusal = guard.begin_attempt(request, username)
+        if refusal is not None:
+            if request is not None:
+                request.login_refused = refusal  # type: ignore[attr-defined]
+            raise PermissionDenied("Too many attempts to sign in.")
+
+    async def aauthenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
+        """As `authenticate`, where an event loop runs."""
+        await sync_to_async(self.authenticate)(request, **credentials)

@@ -1,0 +1,144 @@
+"""Counters in the database: a row a key. SQLite 3.35 or later, and PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.db import connections, transaction
+from django.db.models import QuerySet
+
+from events.conf import settings
+from events.types import utcnow
+from security.counters import at_once, windows
+from security.counters.windows import Moment
+from security.detection import Count, Hit
+from security.models import Counter
+
+CLEANED_AT_ONCE = 100
+# What someone waits for cleans no more often, in one process.
+CLEANED_EVERY = timedelta(minutes=1)
+
+
+class DatabaseCounters:
+    """Two statements for all hits of a call, one where that suffices (`security.detection.Counters`). Raises DatabaseError."""
+
+    def __init__(self) -> None:
+        self._cleaned_at = utcnow() - CLEANED_EVERY
+
+    def count(self, hits: Sequence[Hit], at: datetime, times: int = 1) -> list[Count]:
+        """See `Counters.count`. Outside of the caller's transaction if it has none: then the counts are committed on return."""
+        now = utcnow()
+        moment = min(at, now).timestamp()  # a clock that runs ahead must not push the others' moments out of the window
+        if at_once.suits(hits):
+            rows, is_new = at_once.add(hits, moment, now, times)
+            if is_new:
+                self._clean(now)
+            return [windows.count(rows[hit.key], hit, moment) for hit in hits]
+        keys = _counted(hits)
+        if not keys:
+            return _counts(hits, _read({hit.key for hit in hits}), moment, 0)
+        with transaction.atomic(using=settings().DATABASE):
+            rows = _lock(keys, now)
+            is_new = not all(rows.values())
+            rows |= _read({hit.key for hit in hits} - rows.keys())
+            counts = _counts(hits, rows, moment, times)
+            _write({key: rows[key] for key in keys}, _expiry(hits, now))
+        if is_new:  # only then does the table grow
+            forget_expired(now)
+        return counts
+
+    def take_back(self, hits: Sequence[Hit], at: datetime) -> None:
+        """See `Counters.take_back`."""
+        keys, now = _counted(hits), utcnow()
+        if not keys:
+            return
+        if at_once.suits(hits):
+            at_once.take_back(hits, min(at, now).timestamp())
+            return
+        with transaction.atomic(using=settings().DATABASE):
+            rows = _lock(keys, now)
+            for hit in hits:
+                if not hit.only_look:
+                    rows[hit.key] = windows.take_back(rows[hit.key], hit, min(at, now).timestamp())
+            _write(rows, _expiry(hits, now))
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """See `Counters.forget`."""
+        _rows().filter(pk__in=keys).delete()
+
+    def _clean(self, now: datetime) -> None:
+        if now - self._cleaned_at > CLEANED_EVERY:
+            self._cleaned_at = now
+            forget_expired(now)
+
+
+def forget_expired(now: datetime) -> int:
+    """Delete rows of which nothing counts any more, some at a time; those in use stay. How many."""
+    with transaction.atomic(using=settings().DATABASE):
+        stale = _rows().filter(expires_at__lt=now).select_for_update(skip_locked=True)
+        return _rows().filter(pk__in=list(stale.values_list("pk", flat=True)[:CLEANED_AT_ONCE])).delete()[0]
+
+
+def _counted(hits: Sequence[Hit]) -> list[str]:
+    """The keys that something is added to, in the order in which everybody locks them."""
+    return sorted({hit.key for hit in hits if not hit.only_look})
+
+
+def _counts(hits: Sequence[Hit], rows: dict[str, list[Moment]], at: float, times: int) -> list[Count]:
+    """The counts of the hits, one after the other; `rows` are brought up to date."""
+    counts = []
+    for hit in hits:
+        if not hit.only_look:
+            rows[hit.key] = windows.add(rows[hit.key], hit, at, times)
+        counts.append(windows.count(rows.get(hit.key, []), hit, at))
+    return counts
+
+
+def _expiry(hits: Iterable[Hit], now: datetime) -> dict[str, datetime]:
+    spans: dict[str, timedelta] = {}
+    for hit in hits:
+        spans[hit.key] = max(hit.window, spans.get(hit.key, hit.window))
+    return {key: now + span for key, span in spans.items()}
+
+
+def _lock(keys: Sequence[str], now: datetime) -> dict[str, list[Moment]]:
+    """What is remembered of the keys; their rows, made where there are none, are locked until the transaction ends.
+
+    The upsert locks as it goes through the keys, which are in order: two calls can't wait for each other.
+    """
+    connection = connections[settings().DATABASE]
+    values = ", ".join(["(%s, '[]', %s)"] * len(keys))
+    moment = connection.ops.adapt_datetimefield_value(now)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO security_counter (key, hits, expires_at) VALUES {values} "
+            "ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING key, hits",
+            [value for key in keys for value in (key, moment)],
+        )
+        return {key: _moments(json.loads(hits)) for key, hits in cursor.fetchall()}
+
+
+def _write(rows: dict[str, list[Moment]], expiry: dict[str, datetime]) -> None:
+    _rows().bulk_create(
+        [Counter(key=key, hits=moments, expires_at=expiry[key]) for key, moments in rows.items()],
+        update_conflicts=True,
+        unique_fields=["key"],
+        update_fields=["hits", "expires_at"],
+    )
+
+
+def _read(keys: Iterable[str]) -> dict[str, list[Moment]]:
+    wanted = list(keys)
+    if not wanted:
+        return {}
+    return {key: _moments(hits) for key, hits in _rows().filter(pk__in=wanted).values_list("key", "hits")}
+
+
+def _moments(hits: list[tuple[float, str]]) -> list[Moment]:
+    return [(moment, member) for moment, member in hits]
+
+
+def _rows() -> QuerySet[Counter]:
+    return Counter.objects.using(settings().DATABASE)

@@ -1,0 +1,149 @@
+"""Counters in Redis: a key a key, which expires. While Redis is away the database counts."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import redis
+
+from events.stats import stats
+from events.types import utcnow
+from security.detection import Count, Counters, Hit
+
+logger = logging.getLogger("security.counters")
+
+TIMEOUT: Final = 1.0
+# So long nobody asks a Redis that did not answer: each question may cost TIMEOUT.
+PAUSE: Final = 5.0
+
+# What security.counters.windows does. Of Redis's own formats MessagePack keeps a double as it is.
+COUNT: Final = """
+local at, times, answer = tonumber(ARGV[1]), tonumber(ARGV[2]), {}
+for i, key in ipairs(KEYS) do
+    local window, limit, member, look =
+        tonumber(ARGV[i * 4 - 1]), tonumber(ARGV[i * 4]), ARGV[i * 4 + 1], ARGV[i * 4 + 2] == '1'
+    local stored = redis.call('GET', key)
+    local moments = stored and cmsgpack.unpack(stored) or {}
+    if not look then
+        local place = #moments + 1
+        while place > 1 and moments[place - 1][1] > at do place = place - 1 end
+        for _ = 1, math.min(times, limit) do table.insert(moments, place, {at, member}) end
+    end
+    local start = at - window
+    if #moments > 0 then start = math.max(at, moments[#moments][1]) - window end
+    local kept, seen, members, number, first = {}, {}, 0, 0, nil
+    for place = #moments, 1, -1 do
+        local moment = moments[place]
+        if moment[1] <= start then break end
+        local new = not seen[moment[2]] and members < limit
+        if number < limit or new then table.insert(kept, 1, moment) end
+        if new then seen[moment[2]] = true; members = members + 1 end
+        if number < limit then number = number + 1; first = moment[1] end
+    end
+    if not look then
+        local left = redis.call('PTTL', key)
+        redis.call('SET', key, cmsgpack.pack(kept), 'PX', math.max(left, math.ceil(window * 1000)))
+    end
+    answer[i] = number == 0 and {0, 0, '', ''}
+        or {number, members, string.format('%.6f', first), string.format('%.6f', kept[#kept][1])}
+end
+return answer
+"""
+TAKE_BACK: Final = """
+local at = tonumber(ARGV[1])
+for i, key in ipairs(KEYS) do
+    local stored = redis.call('GET', key)
+    local moments = stored and cmsgpack.unpack(stored) or {}
+    for place, moment in ipairs(moments) do
+        if moment[1] == at and moment[2] == ARGV[i + 1] then
+            table.remove(moments, place)
+            redis.call('SET', key, cmsgpack.pack(moments), 'KEEPTTL')
+            break
+        end
+    end
+end
+"""
+
+Result = TypeVar("Result")
+
+
+class RedisCounters:
+    """One script for all hits of a call (`security.detection.Counters`). `fallback` counts while Redis does not answer."""
+
+    def __init__(self, url: str, prefix: str, fallback: Counters) -> None:
+        client = redis.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+        self._client, self._fallback = client, fallback
+        self._count, self._take_back = client.register_script(COUNT), client.register_script(TAKE_BACK)
+        self._prefix = f"{{{prefix}}}:"  # in braces: a cluster keeps them in one place
+        self._away_until: float | None = None
+
+    def count(self, hits: Sequence[Hit], at: datetime, times: int = 1) -> list[Count]:
+        """See `Counters.count`."""
+        if not hits:
+            return []
+        parts: list[Any] = [part for hit in hits for part in _parts(hit)]
+
+        def ask() -> list[Count]:
+            answer = self._count(keys=self._keys(hit.key for hit in hits), args=[_seconds(at), times, *parts])
+            return [Count(number, members, _datetime(first), _datetime(last)) for number, members, first, last in answer]
+
+        return self._ask(ask, lambda: self._fallback.count(hits, at, times))
+
+    def take_back(self, hits: Sequence[Hit], at: datetime) -> None:
+        """See `Counters.take_back`."""
+        counted = [hit for hit in hits if not hit.only_look]
+        if counted:
+            args = [_seconds(at), *(hit.member for hit in counted)]
+            keys = self._keys(hit.key for hit in counted)
+            self._ask(lambda: self._take_back(keys=keys, args=args), lambda: self._fallback.take_back(counted, at))
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """See `Counters.forget`. What was counted while Redis was away goes as well."""
+        self._fallback.forget(keys)
+        if keys:
+            self._ask(lambda: self._client.delete(*self._keys(keys)), lambda: None)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
+    def _keys(self, keys: Any) -> list[str]:
+        return [self._prefix + key for key in keys]
+
+    def _ask(self, redis_does: Callable[[], Result], database_does: Callable[[], Result]) -> Result:
+        if self._away_until is None or time.monotonic() >= self._away_until:
+            try:
+                result = redis_does()
+            except redis.RedisError as error:
+                self._is_away(error)
+            else:
+                self._is_back()
+                return result
+        return database_does()
+
+    def _is_away(self, error: redis.RedisError) -> None:
+        stats.count("counter_errors")
+        if self._away_until is None:
+            logger.error("Redis does not count, so the database does until it is back: %s", error)
+        self._away_until = time.monotonic() + PAUSE
+
+    def _is_back(self) -> None:
+        if self._away_until is not None:
+            logger.warning("Redis counts again")
+            self._away_until = None
+
+
+def _parts(hit: Hit) -> tuple[str, int, str, str]:
+    return repr(hit.window.total_seconds()), hit.limit, hit.member, "1" if hit.only_look else "0"
+
+
+def _seconds(at: datetime) -> str:
+    return repr(min(at, utcnow()).timestamp())
+
+
+def _datetime(seconds: bytes) -> datetime | None:
+    return datetime.fromtimestamp(float(seconds), UTC) if seconds else None

@@ -1,0 +1,1 @@
+"""Logs of other programs as security events, and what the detectors make of them."""

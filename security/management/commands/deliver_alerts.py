@@ -1,0 +1,36 @@
+"""Deliver alerts."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import Counter
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from security.alerts.deliveries import courier
+
+
+class Command(BaseCommand):
+    """`deliver_alerts` once, `deliver_alerts --forever` beside servers that do not."""
+
+    help = "Send the mails and webhooks of alerts that are due. Servers do it by themselves, unless SECURITY['DELIVER_IN_BACKGROUND'] is off."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--forever", action="store_true", help="go on until Ctrl-C or SIGTERM")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["forever"]:
+            stopping = threading.Event()
+
+            def stop(number: int, frame: FrameType | None) -> None:
+                stopping.set()
+
+            for signal_number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(signal_number, stop)
+            courier.run(stopping)
+            return
+        states = Counter(delivery.state for delivery in courier.deliver())
+        self.stdout.write(f"{states['sent']} sent, {states['pending']} to be tried again, {states['failed']} given up.")

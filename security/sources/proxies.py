@@ -1,0 +1,27 @@
+"""Reverse proxies that nobody declared: their `X-Forwarded-For` is not believed, and all clients seem to have the proxy's address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from ipaddress import ip_address
+from typing import Any
+
+from django.http import HttpRequest
+
+from events.client_ip import undeclared_proxy
+from security.memory import Kind, memory
+from security.sources.telling import remember_later
+
+
+def look(request: HttpRequest, response: Any) -> Callable[[], None] | None:
+    """A peer that sends the header and is no trusted proxy. Remembered for `manage.py check --database default`; no event: anybody can send it."""
+    peer = undeclared_proxy(request.META.get("REMOTE_ADDR"), request.META.get("HTTP_X_FORWARDED_FOR"))
+    if peer is None or memory.is_cached(Kind.PROXY, kind_of(peer), peer):
+        return None
+    return partial(remember_later, partial(memory.add, Kind.PROXY, kind_of(peer), peer))
+
+
+def kind_of(address: str) -> str:
+    """Proxies are mostly `inside`: those that anybody else claims to be must not push them out."""
+    return "inside" if ip_address(address).is_private else "outside"

@@ -1,0 +1,1 @@
+"""Signing in under attack: this project beside django-axes, on the same scripts."""

@@ -1,0 +1,168 @@
+"""Masses of the same thing are folded into counted summaries: nothing is lost, little is written, memory is bounded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.contrib.auth.signals import user_login_failed
+from django.db import connections
+from django.test import RequestFactory
+
+import events
+from audit.models import AuditEntry
+from events.models import JournalEntry
+from events.testing import wait_published
+from security.sources import floods as module
+from security.sources.floods import Source, Window, floods
+from security.sources.tally import KEPT, Tally
+from tests.support.databases import base_environment
+from tests.support.paths import ROOT
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SINGLE, MANY = "auth.login_failure", "auth.login_failures"
+
+
+def fail(number: int, address: str = "203.0.113.9", username: str = "nobody") -> None:
+    for _ in range(number):
+        request = RequestFactory().post("/", REMOTE_ADDR=address)
+        user_login_failed.send(sender=__name__, credentials={"username": username}, request=request)
+
+
+def fail_and_close(number: int, address: str) -> None:
+    """In a thread of its own."""
+    fail(number, address)
+    connections.close_all()
+
+
+def told(event_type: str) -> list[dict[str, Any]]:
+    rows = JournalEntry.objects.filter(event_type=event_type, category="security").order_by("id")
+    return [row.event.data for row in rows]
+
+
+def sum_of_all() -> int:
+    return len(told(SINGLE)) + sum(data["count"] for data in told(MANY))
+
+
+def test_what_is_beyond_the_limit_is_counted(settings: Any) -> None:
+    settings.SECURITY = {"FLOOD_AFTER": 5}
+    fail(5)
+    floods.flush()
+    assert (len(told(SINGLE)), told(MANY)) == (5, [])
+    fail(7, username="nobody")
+    fail(2, username="somebody")
+    floods.flush()
+    (data,) = told(MANY)
+    assert (data["count"], data["network"], data["addresses"]) == (9, "203.0.113.9", [["203.0.113.9", 9]])
+    assert [count for _, count in data["username_hashes"]] == [7, 2]
+    assert data["first"] < data["last"]
+    row = JournalEntry.objects.get(event_type=MANY, category="security")
+    assert row.event.metadata["owasp"] == "authn_login_fail:203.0.113.9"
+    assert AuditEntry.objects.get(event_type=MANY).ip_address == "203.0.113.9"
+
+
+def test_ten_thousand_failures_from_many_threads_are_some_rows_and_exactly_ten_thousand(settings: Any) -> None:
+    settings.SECURITY = {"FLOOD_SUMMARY_INTERVAL": 0.2}
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(fail_and_close, [1_250] * 8, [f"203.0.113.{n}" for n in range(8)]))
+    floods.stop()
+    wait_published()
+    assert sum_of_all() == 10_000
+    assert len(told(SINGLE)) == 160
+    assert JournalEntry.objects.count() + AuditEntry.objects.count() < 3 * 160 + 3 * 8 * 60
+
+
+def test_an_attack_from_ever_new_addresses_is_folded_on_the_whole_site(settings: Any) -> None:
+    settings.SECURITY = {"FLOOD_AFTER_SITE": 50}
+    for n in range(300):
+        fail(1, f"203.0.{n // 250}.{n % 250}")
+    floods.flush()
+    (data,) = told(MANY)
+    assert (len(told(SINGLE)), data["count"], data["network"]) == (50, 250, None)
+    assert sum_of_all() == 300
+
+
+def test_the_addresses_of_one_ipv6_subscriber_are_one_network(settings: Any) -> None:
+    settings.SECURITY = {"FLOOD_AFTER": 5}
+    for n in range(10):
+        fail(1, f"2001:db8::{n:x}")
+    floods.flush()
+    (data,) = told(MANY)
+    assert (data["count"], data["network"]) == (5, "2001:db8::/64")
+
+
+def test_summaries_come_by_themselves_while_it_lasts(settings: Any) -> None:
+    settings.SECURITY = {"FLOOD_AFTER": 1, "FLOOD_SUMMARY_INTERVAL": 0.05}
+    fail(10)
+    wait_for(lambda: told(MANY), "the first summary")
+    fail(10)
+    wait_for(lambda: sum_of_all() == 20, "the summary of the rest")
+    wait_for(lambda: floods._thread is None, "the thread ends with the flood")
+
+
+def test_two_processes_lose_nothing_when_they_end(databases: Any) -> None:
+    url = databases.create()
+    program = (
+        "import django; django.setup()\n"
+        "from django.contrib.auth.signals import user_login_failed\n"
+        "from django.test import RequestFactory\n"
+        "request = RequestFactory().post('/', REMOTE_ADDR='203.0.113.9')\n"
+        "for _ in range(500): user_login_failed.send(sender=1, credentials={'username': 'nobody'}, request=request)\n"
+    )
+    environment = base_environment() | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "chatter_site.settings"}
+    running = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=environment) for _ in range(2)]
+    assert [process.wait(60) for process in running] == [0, 0]
+    count = (
+        "import django; django.setup()\n"
+        "from events.models import JournalEntry\n"
+        "rows = JournalEntry.objects.filter(category='security', event_type__startswith='auth.login_failure')\n"
+        "print(len(rows), sum(row.event.data.get('count', 1) for row in rows))\n"
+    )
+    said = subprocess.run([sys.executable, "-c", count], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["42", "1000"]
+
+
+def test_what_a_project_emits_itself_is_never_folded(settings: Any) -> None:
+    settings.SECURITY = {"FLOOD_AFTER": 1}
+    for _ in range(5):
+        events.emit(SINGLE, {"ip": "203.0.113.9"}, category="security")
+    assert len(told(SINGLE)) == 5
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    settings.SECURITY = {"FLOOD_AFTER": 1, "FLOOD_AFTER_SITE": 1}
+    monkeypatch.setattr(module, "MAX_WINDOWS", 20)
+    monkeypatch.setattr(module, "MAX_SUMMARIES", 5)
+    for n in range(50):
+        fail(2, f"203.0.113.{n}", f"nobody-{n}")
+    assert len(floods._windows) <= 20
+    assert len(floods._summaries) <= 6
+    floods.flush()
+    assert sum_of_all() == 100
+
+
+def test_a_flood_ends_with_a_minute_that_had_no_more_than_the_limit() -> None:
+    window = Window(0.0)
+    assert [window.add(1.0, 2) for _ in range(3)] == [False, False, True]
+    assert window.add(61.0, 2), "the minute before was over the limit"
+    assert not window.add(122.0, 2)
+
+
+def test_a_tally_keeps_the_most_frequent_and_never_says_too_much() -> None:
+    tally = Tally()
+    for n in range(10 * KEPT):
+        tally.add(f"rare-{n}")
+        tally.add("frequent")
+    assert len(tally.counts) <= KEPT
+    ((member, count),) = tally.top(1)
+    assert member == "frequent"
+    assert 900 <= int(count) <= 1000
+
+
+def test_a_source_without_address_is_not_the_whole_site() -> None:
+    assert Source(SINGLE, module.UNKNOWN) != Source(SINGLE, None)
