@@ -63,11 +63,11 @@ SECRET_TEXT = re.compile(
 # Shorter texts hold a secret only with one of these: each of the patterns above takes one of them, or so many characters.
 SHORTEST = 15
 MARK = re.compile(r"[=$:]|basic\s", re.IGNORECASE)
-# Without one of these, in lower case, there is nothing of the kind: most longer text is passed by this alone.
+# Without one of these, in lower case, there is nothing of the kind, but for a password in a URL: most longer text is passed by this alone.
 SUSPICIOUS = (
-    "=", "$", "://", "-----", "eyj", "cookie", "basic", "bearer", "token", "authorization", "passw", "passphrase", "pwd", "secret", "key",
-    "session", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "npm_", "sk-", "sk_", "rk_", "whsec_", "akia", "aiza", "sg.",
-    "xox",
+    "-----", "eyj", "cookie", "basic", "bearer", "token", "authorization", "passw", "passphrase", "pwd", "secret", "key", "session",
+    "signature", "pbkdf2_", "argon2", "crypt", "md5$", "sha1$", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "npm_", "sk-",
+    "sk_", "rk_", "whsec_", "akia", "aiza", "sg.", "xox",
 )  # fmt: skip
 # Where a value's name stands beside it: `{"name": "password", "value": "…"}`.
 NAMES_BESIDE = ("name", "key", "field", "header")
@@ -101,7 +101,7 @@ def redacted_text(text: str) -> str:
         else:
             return text if clean == parsed else orjson.dumps(clean).decode()
     lowered = text.lower()
-    if not any(mark in lowered for mark in SUSPICIOUS):
+    if not any(mark in lowered for mark in SUSPICIOUS) and not ("://" in text and "@" in text):
         return text
     return SECRET_TEXT.sub(_cut, text)
 

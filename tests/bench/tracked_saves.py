@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 import django
+from django.apps import apps
 from django.conf import settings
 
 APPS = {
@@ -20,6 +21,15 @@ APPS = {
     "django-auditlog": ["auditlog"],
     "django-easy-audit": ["easyaudit"],
     "django-simple-history": ["simple_history"],
+}
+
+
+# Where they write: the app and the model.
+LOGS = {
+    "ours": ("audit", "AuditEntry"),
+    "django-auditlog": ("auditlog", "LogEntry"),
+    "django-easy-audit": ("easyaudit", "CRUDEvent"),
+    "django-simple-history": ("tracked_app", "HistoricalTracked"),
 }
 
 
@@ -47,7 +57,13 @@ def main() -> None:
 
     call_command("migrate", verbosity=0)
     call_command("migrate", run_syncdb=True, verbosity=0)  # what has no migrations refers to what has
-    print(json.dumps(measure(order["rounds"], order["saves"])))
+    log = apps.get_model(*LOGS[order["by"]])._default_manager
+    before = log.count()
+    took = measure(order["rounds"], order["saves"])
+    written, expected = log.count() - before, (order["rounds"] + 1) * (1 + 2 * order["saves"])
+    if written != expected:
+        sys.exit(f"{order['by']} wrote {written} entries of {expected} changes: what was measured is not what it claims to be")
+    print(json.dumps(took))
 
 
 def measure(rounds: int, saves: int) -> dict[str, float]:
