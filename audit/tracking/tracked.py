@@ -1,7 +1,7 @@
 """Changes of models, recorded: `audit.track(Model)`, or `@audit.tracked()` above one's own.
 
-A tracked model gets one more base class (`Tracked`), whose methods record what Django's do, and managers whose querysets do so. Nothing of
-Django is replaced. Why so: docs/decisions/0015-changes-are-recorded-by-the-model.md.
+A tracked model gets one more base class (`Tracked`, next to Django's own), whose methods record what Django's do, and options whose managers
+give querysets that do so. Why so: docs/decisions/0015-changes-are-recorded-by-the-model.md.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,8 +17,8 @@ from tests.support.auditing import empty_log
 from tests.support.databases import Databases, base_environment
 from tests.support.recorded import entries, one
 from tests.support.remote import DjangoProcess
-from tests.support.tracked.adopted import UNLUCKY, Draft, Fragile, Labelled, LabelledToo, Letter, Loan, Note, Seal
-from tests.support.tracked.models import Untracked
+from tests.support.tracked.adopted import UNLUCKY, Draft, Fragile, Labelled, LabelledToo, Letter, Loan, Note, Ring, Seal
+from tests.support.tracked.models import Key, Untracked
 
 pytestmark = pytest.mark.django_db
 
@@ -125,6 +126,17 @@ def test_models_and_managers_whose_first_base_is_generic_are_recorded(model: Any
     made(model, name="a")
     model.objects.update(name="b")
     assert one().changes == {"name": ["a", "b"]}
+
+
+@pytest.mark.parametrize(("declared", "kept"), [("", "hmac:"), ("hash", "hmac:"), ("open", "k1"), ("mask", "[redacted]")])
+def test_keys_of_many_to_many_rows_are_kept_as_those_of_a_foreign_key(monkeypatch: Any, declared: str, kept: str) -> None:
+    plan = plan_of(Ring)
+    if declared:
+        monkeypatch.setattr(plan, "declaration", replace(plan.declaration, **{declared: frozenset(["holds"])}))
+    ring, key = Ring.objects.create(), Key.objects.create(key="k1")
+    empty_log()
+    ring.holds.add(key)
+    assert one().changes["holds"][1][0].startswith(kept)
 
 
 def test_models_that_are_made_later_are_recorded(databases: Databases, tmp_path: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from django.db import models
 
 from audit.tracking.tracked import track
-from tests.support.tracked.models import Untracked
+from tests.support.tracked.models import Key, Untracked
 
 T = TypeVar("T")
 UNLUCKY = 13
@@ -132,5 +132,9 @@ class Draft(models.Model):
         base_manager_name = "objects"
 
 
-for model in (Draft, Fragile, Loan, Note, Letter, Labelled, LabelledToo):
+class Ring(models.Model):
+    holds = models.ManyToManyField(Key)
+
+
+for model in (Ring, Draft, Fragile, Loan, Note, Letter, Labelled, LabelledToo):
     track(model)
