@@ -22,7 +22,7 @@ from events.context import current_context, request_context
 from events.types import EventPriority, utcnow
 from security.accounts import MAX_USERNAME_LENGTH, find_account, username_hash
 from security.conf import settings
-from security.counters import counters
+from security.counters import count_gated, counters
 from security.enforcement import cool_offs, known_networks
 from security.enforcement.cool_offs import Claim, Scope
 from security.networks import network_of
@@ -105,16 +105,27 @@ def release(subject: str, author: str) -> bool:
 
 
 def _reserve(attempt: Attempt, username: Any) -> tuple[Scope, Claim] | None:
-    """Count the attempt. What refuses it, if anything: then it does not count."""
-    hits = [scope.hit for scope in attempt.scopes]
-    counts = counters().count(hits, attempt.at)
-    full = [scope for scope, count in zip(attempt.scopes, counts, strict=True) if count.number > scope.limit]
+    """Count the attempt. What refuses it, if anything: then it does not count. What the pair refuses counts for nothing else, not even
+    until it is taken back: who tries many at once must not make a limit full that others share."""
+    first, *others = attempt.scopes
+    hits = [scope.hit for scope in others]
+    counts = count_gated(first.hit, first.limit, hits, attempt.at)
+    if counts is None:
+        if refused := _refuse(attempt, [first], [first], username):
+            return refused
+        counts = counters().count(hits, attempt.at)
+    full = [scope for scope, count in zip(others, counts, strict=True) if count.number > scope.limit]
+    return _refuse(attempt, full, attempt.scopes, username)
+
+
+def _refuse(attempt: Attempt, full: list[Scope], counted: list[Scope], username: Any) -> tuple[Scope, Claim] | None:
+    """Which of the scopes that are full refuses the attempt, if any: then it is taken back where it was counted."""
     for scope in full:
         if scope.kind != PAIR and attempt.network and known_networks.is_known(attempt.name, attempt.network, attempt.at):
             continue
         claimed = cool_offs.claim(scope, _account_of(scope, username), attempt.at)
         if claimed.refused:
-            counters().take_back(hits, attempt.at)
+            counters().take_back([scope.hit for scope in counted], attempt.at)
             return scope, claimed
         attempt.tried_again.append(scope)
     return None
@@ -178,7 +189,7 @@ def _judge(attempt: Attempt, request: HttpRequest) -> None:
 
 
 def _scopes(name: str, network: str | None) -> list[Scope]:
-    """What the attempt counts for, in the order in which they are judged."""
+    """What the attempt counts for, in the order in which they are counted and judged."""
     account = Scope(ACCOUNT, name, "", settings().ACCOUNT_LIMIT)
     if network is None:
         return [account]
