@@ -49,6 +49,19 @@ class DatabaseCounters:
             forget_expired(now)
         return counts
 
+    def count_gated(self, gate: Hit, limit: int, others: Sequence[Hit], at: datetime) -> list[Count] | None:
+        """See `security.counters.count_gated`: one statement."""
+        now = utcnow()
+        moment = min(at, now).timestamp()
+        rows, is_new = at_once.add([gate, *others], moment, now, 1, gate_limit=limit)
+        if is_new:
+            self._clean(now)
+        if others and others[0].key not in rows:
+            return None
+        if windows.count(rows[gate.key], gate, moment).number > limit:
+            return None
+        return [windows.count(rows[hit.key], hit, moment) for hit in others]
+
     def take_back(self, hits: Sequence[Hit], at: datetime) -> None:
         """See `Counters.take_back`."""
         keys, now = _counted(hits), utcnow()

@@ -7,23 +7,22 @@ exactly 5 passwords be checked, however many are tried at once. `security.backen
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
 
 from django.contrib.auth.signals import user_logged_in, user_login_failed
+from django.core.signals import got_request_exception
 from django.http import HttpRequest
 
 from events.context import current_context, request_context
 from events.types import EventPriority, utcnow
 from security.accounts import MAX_USERNAME_LENGTH, find_account, username_hash
 from security.conf import settings
-from security.counters import counters
+from security.counters import count_gated, counters
 from security.enforcement import cool_offs, known_networks
 from security.enforcement.cool_offs import Claim, Scope
 from security.networks import network_of
@@ -65,6 +64,7 @@ def connect() -> None:
     """Follow Django's signals. Doing it again changes nothing."""
     user_logged_in.connect(_on_logged_in, dispatch_uid="security.enforcement.guard.logged_in")
     user_login_failed.connect(_on_login_failed, dispatch_uid="security.enforcement.guard.login_failed")
+    got_request_exception.connect(_on_exception, dispatch_uid="security.enforcement.guard.exception")
 
 
 def begin_attempt(request: HttpRequest | None, username: Any) -> Refusal | None:
@@ -80,7 +80,7 @@ def begin_attempt(request: HttpRequest | None, username: Any) -> Refusal | None:
     _attempt.set(attempt)
     refused = _reserve(attempt, username)
     if refused is None:
-        _when_closed(request, partial(_succeeded, attempt))
+        _judge_when_closed(attempt, request)
         return None
     attempt.refused, attempt.is_open = True, False
     scope, claimed = refused
@@ -105,16 +105,27 @@ def release(subject: str, author: str) -> bool:
 
 
 def _reserve(attempt: Attempt, username: Any) -> tuple[Scope, Claim] | None:
-    """Count the attempt. What refuses it, if anything: then it does not count."""
-    hits = [scope.hit for scope in attempt.scopes]
-    counts = counters().count(hits, attempt.at)
-    full = [scope for scope, count in zip(attempt.scopes, counts, strict=True) if count.number > scope.limit]
+    """Count the attempt. What refuses it, if anything: then it does not count. What the pair refuses counts for nothing else, not even
+    until it is taken back: who tries many at once must not make a limit full that others share."""
+    first, *others = attempt.scopes
+    hits = [scope.hit for scope in others]
+    counts = count_gated(first.hit, first.limit, hits, attempt.at)
+    if counts is None:
+        if refused := _refuse(attempt, [first], [first], username):
+            return refused
+        counts = counters().count(hits, attempt.at)
+    full = [scope for scope, count in zip(others, counts, strict=True) if count.number > scope.limit]
+    return _refuse(attempt, full, attempt.scopes, username)
+
+
+def _refuse(attempt: Attempt, full: list[Scope], counted: list[Scope], username: Any) -> tuple[Scope, Claim] | None:
+    """Which of the scopes that are full refuses the attempt, if any: then it is taken back where it was counted."""
     for scope in full:
         if scope.kind != PAIR and attempt.network and known_networks.is_known(attempt.name, attempt.network, attempt.at):
             continue
         claimed = cool_offs.claim(scope, _account_of(scope, username), attempt.at)
         if claimed.refused:
-            counters().take_back(hits, attempt.at)
+            counters().take_back([scope.hit for scope in counted], attempt.at)
             return scope, claimed
         attempt.tried_again.append(scope)
     return None
@@ -122,19 +133,23 @@ def _reserve(attempt: Attempt, username: Any) -> tuple[Scope, Claim] | None:
 
 def _succeeded(attempt: Attempt) -> None:
     """The password was right: the attempt does not count."""
-    if not attempt.is_open:
-        return
-    attempt.is_open = False
-    counters().take_back([scope.hit for scope in attempt.scopes], attempt.at)
-    if attempt.network:
-        known_networks.remember(attempt.name, attempt.network, attempt.at)
+    _give_back(attempt)
     if over := [scope.subject for scope in attempt.tried_again if scope.kind == PAIR]:
         cool_offs.end(over)
 
 
+def _give_back(attempt: Attempt) -> None:
+    attempt.is_open = False
+    counters().take_back([scope.hit for scope in attempt.scopes], attempt.at)
+
+
 def _on_logged_in(**kwargs: Any) -> None:
-    if attempt := _attempt.get():
-        _succeeded(attempt)
+    attempt = _attempt.get()
+    if attempt is None or not attempt.is_open:
+        return
+    _succeeded(attempt)
+    if attempt.network:
+        known_networks.remember(attempt.name, attempt.network, attempt.at)
 
 
 def _on_login_failed(**kwargs: Any) -> None:
@@ -142,24 +157,39 @@ def _on_login_failed(**kwargs: Any) -> None:
         attempt.is_open = False
 
 
-def _when_closed(request: HttpRequest | None, action: Callable[[], None]) -> None:
-    """Do it when Django is done with the request: a password that was right need not sign in (HTTP Basic authentication), and only a
-    wrong one is told by a signal."""
+def _on_exception(request: Any = None, **kwargs: Any) -> None:
+    if request is not None:
+        request.security_ended_in_exception = True
+
+
+def _judge_when_closed(attempt: Attempt, request: HttpRequest | None) -> None:
+    """When Django is done with the request, judge the attempt if nothing told how it ended: a password that was right need not sign in
+    (HTTP Basic authentication, tokens that are handed out), and only a wrong one is told by a signal."""
     request = getattr(request, "_request", request)  # Django's own, of DRF's
     close = getattr(request, "close", None)
     if request is None or close is None:
         return
 
-    def close_and_act() -> None:
+    def close_and_judge() -> None:
         close()
-        action()
+        if attempt.is_open:
+            _judge(attempt, request)
 
     with suppress(AttributeError):
-        request.close = close_and_act  # type: ignore[method-assign]
+        request.close = close_and_judge  # type: ignore[method-assign]
+
+
+def _judge(attempt: Attempt, request: HttpRequest) -> None:
+    """An exception says nothing of the password: then the attempt counts, unless the request is the account's."""
+    user = getattr(request, "user", None)
+    if user is not None and user.is_authenticated and _name_of(user.get_username()) == attempt.name:
+        _succeeded(attempt)
+    elif not hasattr(request, "security_ended_in_exception"):
+        _give_back(attempt)
 
 
 def _scopes(name: str, network: str | None) -> list[Scope]:
-    """What the attempt counts for, in the order in which they are judged."""
+    """What the attempt counts for, in the order in which they are counted and judged."""
     account = Scope(ACCOUNT, name, "", settings().ACCOUNT_LIMIT)
     if network is None:
         return [account]

@@ -3,12 +3,13 @@
 Of one type of event, `SECURITY["FLOOD_AFTER"]` from one network in a minute and `SECURITY["FLOOD_AFTER_SITE"]` on the whole site are told
 one by one, as each process counts; what is beyond is counted, and told every `SECURITY["FLOOD_SUMMARY_INTERVAL"]` seconds while it lasts and
 when it ends. Singles and counts together are what happened. What was counted and not yet told is lost if the process is killed: of one
-interval.
+interval. A summary that can't be stored waits, and goes into the next one.
 """
 
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 import time
@@ -25,6 +26,8 @@ from security.conf import settings
 from security.networks import network_of
 from security.sources.tally import Tally
 from security.sources.vocabulary import VOCABULARY, owasp_event
+
+logger = logging.getLogger("security.floods")
 
 MINUTE: Final = 60.0
 UNKNOWN: Final = ""
@@ -89,7 +92,16 @@ class Summary:
         if address and number:
             self.addresses.add(address, number)
 
+    def merge(self, other: Summary) -> None:
+        """What the other says too."""
+        self.count += other.count
+        self.first, self.last = min(self.first, other.first), max(self.last, other.last)
+        self.addresses.merge(other.addresses)
+        self.accounts.merge(other.accounts)
+        self.usernames.merge(other.usernames)
+
     def event(self, source: Source) -> UnifiedEvent:
+        """What is told."""
         word = VOCABULARY[source.event_type]
         assert word.many is not None
         tops = {"addresses": self.addresses, "accounts": self.accounts, "username_hashes": self.usernames}
@@ -145,12 +157,13 @@ class Floods:
         return folds or folds_on_site or word.only_many
 
     def flush(self) -> bool:
-        """Tell what was folded since the last time. Whether there was anything."""
+        """Tell what was folded since the last time, and what could not be stored then. Whether there was anything."""
         with self._lock:
             summaries, self._summaries = self._summaries, {}
         with use_context(Context()):
-            for source, summary in summaries.items():
-                emit(summary.event(source))
+            kept = {source: summary for source, summary in summaries.items() if not _is_told(source, summary)}
+        if kept and events_settings().UNIFIED_EVENTS_ENABLED:
+            self._put_back(kept)
         return bool(summaries)
 
     def start(self) -> None:
@@ -160,6 +173,8 @@ class Floods:
         """Tell what is left, end the thread. The next event that is folded starts one again."""
         self._end_thread()
         self.flush()
+        if left := sum(summary.count for summary in self._summaries.values()):
+            logger.error("%s events that were counted could not be told: they wait for the next that is", left)
 
     def forget(self) -> None:
         """Count anew, and end the thread, telling nothing: between tests."""
@@ -186,12 +201,22 @@ class Floods:
         return window
 
     def _summary(self, source: Source, event: UnifiedEvent) -> Summary:
-        if source not in self._summaries and len(self._summaries) >= MAX_SUMMARIES:
-            source = Source(source.event_type, None)
-        return self._summaries.setdefault(source, Summary(event.timestamp, event.timestamp))
+        return self._summaries.setdefault(self._place(source), Summary(event.timestamp, event.timestamp))
+
+    def _place(self, source: Source) -> Source:
+        """Where it is counted: for itself, or with others."""
+        has_room = source in self._summaries or len(self._summaries) < MAX_SUMMARIES
+        return source if has_room else Source(source.event_type, None)
+
+    def _put_back(self, summaries: dict[Source, Summary]) -> None:
+        with self._lock:
+            for source, summary in summaries.items():
+                newer = self._summaries.setdefault(self._place(source), summary)
+                if newer is not summary:
+                    newer.merge(summary)
 
     def _start_locked(self) -> None:
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             self._stopping = threading.Event()
             self._thread = threading.Thread(target=self._run, args=[self._stopping], name="security-floods", daemon=True)
             self._thread.start()
@@ -205,6 +230,14 @@ class Floods:
                 if not self._summaries:
                     self._thread = None
                     return
+
+
+def _is_told(source: Source, summary: Summary) -> bool:
+    try:
+        return emit(summary.event(source))
+    except Exception:  # whatever it is, the thread and the other summaries go on
+        logger.exception("The summary of %s from %s could not be told", source.event_type, source.network)
+        return False
 
 
 floods = Floods()

@@ -24,6 +24,11 @@ class Tally:
         if times > spared:
             self.counts[member] = times - spared
 
+    def merge(self, other: Tally) -> None:
+        """Count what the other has counted."""
+        for member, times in other.counts.items():
+            self.add(member, times)
+
     def top(self, number: int) -> list[list[str | int]]:
         """The most frequent, each with its count."""
         return [[member, count] for member, count in self.counts.most_common(number)]

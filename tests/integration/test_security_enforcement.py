@@ -18,6 +18,7 @@ from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import path, reverse
 from rest_framework.authentication import BasicAuthentication
+from rest_framework.authtoken.views import ObtainAuthToken
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -291,11 +292,35 @@ class Private(APIView):
         return Response({"user": request.user.get_username()})
 
 
-urlpatterns: list[Any] = []
+class Broken:
+    """A backend whose directory is away."""
+
+    def authenticate(self, request: Any, **credentials: Any) -> None:
+        raise ConnectionError("no directory")
+
+
+urlpatterns = [path("private/", Private.as_view()), path("token/", ObtainAuthToken.as_view())]
+
+
+def test_a_password_that_was_right_for_a_token_does_not_count(alice: User, settings: Any) -> None:
+    settings.ROOT_URLCONF = __name__
+    for _ in range(8):
+        assert Client().post("/token/", {"username": "alice", "password": PASSWORD}).status_code == 200
+    assert not KnownNetwork.objects.exists()
+
+
+def test_an_attempt_that_ends_in_an_exception_counts_and_makes_nothing_known(alice: User, settings: Any) -> None:
+    settings.ROOT_URLCONF = __name__
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, f"{__name__}.Broken"]
+    client = Client(raise_request_exception=False)
+    wrong = {"Authorization": "Basic " + b64encode(b"alice:wrong").decode()}
+    assert [client.get("/private/", headers=wrong).status_code for _ in range(6)] == [500] * 5 + [401]
+    let_cool_off_pass()
+    assert client.get("/private/", headers=wrong).status_code == 500  # the one that may try
+    assert (CoolOff.objects.get().times, KnownNetwork.objects.count()) == (2, 0)
 
 
 def test_a_right_password_that_signs_nobody_in_does_not_count_once_the_request_is_done(alice: User, settings: Any) -> None:
-    urlpatterns[:] = [path("private/", Private.as_view())]
     settings.ROOT_URLCONF = __name__
     header = {"Authorization": "Basic " + b64encode(f"alice:{PASSWORD}".encode()).decode()}
     for _ in range(8):
@@ -304,6 +329,7 @@ def test_a_right_password_that_signs_nobody_in_does_not_count_once_the_request_i
     for _ in range(6):
         assert Client().get("/private/", headers=wrong).status_code == 401
     assert CoolOff.objects.count() == 1
+    assert not KnownNetwork.objects.exists()
 
 
 def test_a_sign_in_takes_two_queries_more(alice: User, settings: Any) -> None:

@@ -49,12 +49,12 @@ def environment(databases: Databases, tmp_path: Path) -> Any:
     databases.drop(url)
 
 
-def attempt_in_processes(processes: list[DjangoProcess], addresses: list[str]) -> int:
-    """100 attempts at the same moment. How many passwords were checked."""
+def attempt_in_processes(processes: list[DjangoProcess], *addresses: list[str]) -> int:
+    """100 attempts at the same moment, from the addresses, or each process from its own. How many passwords were checked."""
     with ThreadPoolExecutor(len(processes)) as pool:
         calls = [
-            pool.submit(process.call, "tests.support.checked.attempt_together", THREADS, "alice", addresses)
-            for process in processes
+            pool.submit(process.call, "tests.support.checked.attempt_together", THREADS, "alice", addresses[n % len(addresses)])
+            for n, process in enumerate(processes)
         ]
         return sum(call.result(120) for call in calls)
 
@@ -103,3 +103,19 @@ def test_when_a_cool_off_is_over_exactly_one_of_100_attempts_is_checked(environm
         processes[0].run(COOL_OFF_IS_OVER)
         assert attempt_in_processes(processes, ["203.0.113.9"]) == 1
         assert state_of(processes)["cool_offs"] == [["pair", 2]]
+
+
+@pytest.mark.parametrize("counted_in", ["database", "redis"])
+def test_one_who_tries_many_at_once_makes_no_limit_full_that_others_share(
+    environment: dict[str, str], redis_url: str, counted_in: str
+) -> None:
+    """88 from one address at once, and 12 from other addresses: 5 and all of the 12 are checked, which is the account's limit."""
+    redis = (
+        {"SECURITY_REDIS_URL": redis_url, "SECURITY_REDIS_PREFIX": f"test-{uuid.uuid4().hex}"} if counted_in == "redis" else {}
+    )
+    limits = {"SECURITY_ACCOUNT_LIMIT": "17"} | redis
+    addresses = [["203.0.113.9"] * 22 + [f"198.51.100.{3 * n + k}" for k in range(3)] for n in range(PROCESSES)]
+    with ExitStack() as stack:
+        processes = [stack.enter_context(DjangoProcess(environment | limits)) for _ in range(PROCESSES)]
+        assert attempt_in_processes(processes, *addresses) == 17
+        assert state_of(processes)["cool_offs"] == [["pair", 1]]

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.contrib.auth.signals import user_login_failed
-from django.db import connections
+from django.db import connection, connections
 from django.test import RequestFactory
 
 import events
 from audit.models import AuditEntry
 from events.models import JournalEntry
 from events.testing import wait_published
+from events.types import UnifiedEvent
 from security.sources import floods as module
-from security.sources.floods import Source, Window, floods
+from security.sources.floods import Source, Summary, Window, floods
 from security.sources.tally import KEPT, Tally
 from tests.support.databases import base_environment
 from tests.support.paths import ROOT
@@ -103,6 +108,60 @@ def test_summaries_come_by_themselves_while_it_lasts(settings: Any) -> None:
     fail(10)
     wait_for(lambda: sum_of_all() == 20, "the summary of the rest")
     wait_for(lambda: floods._thread is None, "the thread ends with the flood")
+
+
+@contextmanager
+def unwritable_journal() -> Iterator[None]:
+    """Its table is not there."""
+    table = JournalEntry._meta.db_table
+    wait_published()
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
+        try:
+            yield
+        finally:
+            cursor.execute(f"ALTER TABLE elsewhere RENAME TO {table}")
+
+
+def test_a_summary_that_can_not_be_stored_goes_into_the_next_one(settings: Any) -> None:
+    settings.SECURITY = {"FLOOD_AFTER": 5}
+    fail(8)
+    with unwritable_journal():
+        assert floods.flush()
+        fail(4, username="somebody")
+        assert floods.flush()
+    fail(1)
+    floods.flush()
+    (data,) = told(MANY)
+    assert (len(told(SINGLE)), data["count"], data["addresses"]) == (5, 8, [["203.0.113.9", 8]])
+    assert [count for _, count in data["username_hashes"]] == [4, 4]
+    assert not floods.flush()
+
+
+def test_the_thread_outlives_what_can_not_be_told(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.SECURITY = {"FLOOD_AFTER": 5, "FLOOD_SUMMARY_INTERVAL": 0.02}
+    settings.EVENTS = settings.EVENTS | {"RAISE_INVALID": True}
+    summary_event, asked = Summary.event, []
+
+    def malformed(summary: Summary, source: Source) -> UnifiedEvent:
+        asked.append(source)
+        return replace(summary_event(summary, source), event_type="no type")
+
+    monkeypatch.setattr(Summary, "event", malformed)
+    fail(8)
+    wait_for(lambda: len(asked) > 1, "the summary is tried again")
+    monkeypatch.undo()
+    wait_for(lambda: sum_of_all() == 8, "the summary")
+
+
+def test_a_thread_that_died_is_followed_by_another(settings: Any) -> None:
+    settings.SECURITY = {"FLOOD_AFTER": 1, "FLOOD_SUMMARY_INTERVAL": 0.02}
+    dead = threading.Thread(target=int)
+    dead.start()
+    dead.join()
+    floods._thread = dead
+    fail(3)
+    wait_for(lambda: sum_of_all() == 3, "the summary")
 
 
 def test_two_processes_lose_nothing_when_they_end(databases: Any) -> None:
