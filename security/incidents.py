@@ -23,7 +23,7 @@ from security.models import Incident, Remark, Severity
 
 logger = logging.getLogger("security.incidents")
 
-# Sent after the commit, with `incident`; sender is Incident. Escalated: it became CRITICAL.
+# Sent after the commit, with `incident`; sender is Incident. Escalated: it got worse.
 incident_opened = Signal()
 incident_escalated = Signal()
 
@@ -40,7 +40,7 @@ class NotTold(Exception):
 def report(detection: Detection, seen: Observation) -> Incident | None:
     """Open an incident, or put what was seen into the one that is open for this kind and subject. The incident.
 
-    Who opens it alerts, and who makes it CRITICAL: incident and alert are stored together, or neither is. None if they could not be: the
+    Who opens it alerts, and who makes it worse: incident and alert are stored together, or neither is. None if they could not be: the
     next event tries again. Raises DatabaseError.
     """
     try:
@@ -50,8 +50,7 @@ def report(detection: Detection, seen: Observation) -> Incident | None:
             _update(incident, detection, seen, is_new)
             if is_new:
                 _remark(incident, Remark.Act.OPENED, MONITOR_NAME, detection.summary)
-            got_critical = incident.severity == Severity.CRITICAL != was
-            if is_new or got_critical:
+            if is_new or incident.severity != was:
                 if not alert(incident):
                     raise NotTold(str(incident))
                 _send_later(incident_opened if is_new else incident_escalated, incident)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.db import connection, transaction
 
@@ -90,13 +91,26 @@ def test_another_subject_is_another_incident() -> None:
     assert Incident.objects.count() == len(alerts()) == 2
 
 
-def test_severity_rises_and_never_falls_and_alerts_again_when_it_becomes_critical() -> None:
+def test_severity_rises_and_never_falls_and_alerts_again_each_time_it_rises() -> None:
     opened(severity=Severity.LOW)
-    for severity, number in (("medium", 1), ("high", 1), ("critical", 2), ("low", 2), ("critical", 2)):
+    for severity, number in (("low", 1), ("high", 2), ("medium", 2), ("critical", 3), ("low", 3), ("critical", 3)):
         report(detection(Severity(severity)), seen())
         assert len(alerts()) == number
     assert Incident.objects.get().severity == "critical"
-    assert [alert["severity"] for alert in alerts()] == ["low", "critical"]
+    assert [alert["severity"] for alert in alerts()] == ["low", "high", "critical"]
+
+
+def test_a_small_right_hides_no_great_one() -> None:
+    mallory = User.objects.create_user("mallory")
+    mallory.user_permissions.add(Permission.objects.get(codename="view_session"))
+    wait_published()
+    assert Incident.objects.get().severity == "low"
+    mallory.is_superuser = True
+    mallory.save()
+    wait_published()
+    assert Incident.objects.get().severity == "high"
+    told = JournalEntry.objects.filter(event_type="suspicious.privilege_escalation")
+    assert sorted(told.values_list("category", flat=True)) == ["audit", "audit", "realtime", "security", "security"]
 
 
 def test_signals_are_sent_once_it_is_committed() -> None:
