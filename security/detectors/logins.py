@@ -9,7 +9,7 @@ from typing import Any, Final
 from security.adapter import LOGIN_SUCCESS
 from security.conf import settings
 from security.detection import Count, Detection, Hit, Observation
-from security.detectors.words import LOGIN_FAILURES, about_address, numbers
+from security.detectors.words import LOGIN_FAILURES, REFUSED_LOGINS, about_address, numbers
 from security.models import Severity
 
 # How many windows before the current one say what is usual.
@@ -29,7 +29,11 @@ class BruteForce:
     def hits(self, seen: Observation) -> list[Hit]:
         if seen.event_type not in LOGIN_FAILURES or seen.network is None:
             return []
-        return [_from_network(seen), _for_target(seen), _of_pair(seen)] if seen.target else [_from_network(seen)]
+        if seen.target is None:
+            return [_from_network(seen)]
+        # What was refused was no guess: it makes no login that succeeds later suspicious.
+        guesses = [] if seen.event_type in REFUSED_LOGINS else [_of_pair(seen)]
+        return [_from_network(seen), _for_target(seen), *guesses]
 
     def judge(self, seen: Observation, counts: Sequence[Count]) -> Detection | None:
         address, *others = counts
