@@ -19,7 +19,7 @@ from security.alerts.raising import alert
 from security.conf import settings
 from security.detection import Detection, Observation
 from security.evidence import add_evidence, add_what_led_to_it
-from security.models import Incident, Remark, Severity
+from security.models import SEVERITIES, Incident, Remark, Severity
 
 logger = logging.getLogger("security.incidents")
 
@@ -30,7 +30,6 @@ incident_escalated = Signal()
 RESOURCE: Final = "security.incident"
 MONITOR_NAME: Final = "security monitor"
 CLOSED_AT_ONCE: Final = 100
-ORDER: Final = [Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL]
 
 
 class NotTold(Exception):
@@ -87,7 +86,7 @@ def _locked(detection: Detection) -> Incident | None:
 
 
 def _update(incident: Incident, detection: Detection, seen: Observation, is_new: bool) -> None:
-    incident.severity = max(Severity(incident.severity), detection.severity, key=ORDER.index)
+    incident.severity = max(Severity(incident.severity), detection.severity, key=SEVERITIES.index)
     incident.summary, incident.numbers = detection.summary[:255], dict(detection.numbers)
     incident.address, incident.account = detection.address or incident.address, detection.account or incident.account
     attempts = detection.numbers.get("attempts", 1) if is_new else 1

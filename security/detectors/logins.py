@@ -21,7 +21,7 @@ class BruteForce:
 
     Catches guessing from one address at one account (the incident is about both), or at many (it is about the address). Doesn't catch
     guessing that is slower than the threshold a window, or that changes its address (`AccountBruteForce`, `DistributedGuessing`). Many
-    people behind one address who mistype their passwords look the same.
+    people behind one address who mistype their passwords look the same: where several accounts are concerned it is HIGH, not CRITICAL.
     """
 
     kind = "brute_force"
@@ -43,7 +43,8 @@ class BruteForce:
         keys = {"address": seen.network}
         if others and address.members == others[0].members == 1:
             keys |= _target_key(seen)
-        return _failed_logins(self.kind, seen, keys, address, threshold)
+        severity = Severity.HIGH if address.members > 1 else Severity.CRITICAL
+        return _failed_logins(self.kind, severity, seen, keys, address, threshold)
 
 
 class AccountBruteForce:
@@ -62,7 +63,7 @@ class AccountBruteForce:
         threshold = settings().BRUTE_FORCE_THRESHOLD
         if counts[0].number < threshold or (counts[0].members == 1 and seen.network is not None):
             return None
-        return _failed_logins(self.kind, seen, _target_key(seen), counts[0], threshold)
+        return _failed_logins(self.kind, Severity.CRITICAL, seen, _target_key(seen), counts[0], threshold)
 
 
 class CredentialStuffing:
@@ -210,9 +211,11 @@ def _words(keys: dict[str, Any]) -> str:
     return " and ".join(f"{name} {value}" for name, value in sorted(keys.items()))
 
 
-def _failed_logins(kind: str, seen: Observation, keys: dict[str, Any], count: Count, threshold: int) -> Detection:
+def _failed_logins(
+    kind: str, severity: Severity, seen: Observation, keys: dict[str, Any], count: Count, threshold: int
+) -> Detection:
     window = settings().BRUTE_FORCE_WINDOW
     summary = f"{count.number} failed logins within {window} s: {_words(keys)}"
     address, account = (seen.address if "address" in keys else None), keys.get("account")
     told = numbers(seen, keys, count, threshold, window)
-    return Detection(kind, Severity.CRITICAL, _words(keys), summary, told, address, account)
+    return Detection(kind, severity, _words(keys), summary, told, address, account)
