@@ -30,6 +30,7 @@ incident_escalated = Signal()
 RESOURCE: Final = "security.incident"
 MONITOR_NAME: Final = "security monitor"
 CLOSED_AT_ONCE: Final = 100
+MAX_REMARK_LENGTH: Final = 4_000
 
 
 class NotTold(Exception):
@@ -109,7 +110,7 @@ def acknowledge(incident: Incident, author: str, text: str = "") -> bool:
 
 
 def note(incident: Incident, author: str, text: str) -> bool:
-    """Something is said about it, closed or not."""
+    """Something is said about it, closed or not; at most 4,000 characters are kept. False if it can't be audited: so too below."""
     return _act(incident, Remark.Act.NOTED, author, text, list(Incident.State))
 
 
@@ -148,19 +149,28 @@ def _act(
     **values: Any,
 ) -> bool:
     """Change the incident if it is in one of the states, say so in a remark, and audit it: all, or nothing."""
+    author, text = _storable(author, 255), _storable(text, MAX_REMARK_LENGTH)
     with transaction.atomic(using=events_settings().DATABASE):
         found = incidents().select_for_update().filter(pk=incident.pk, state__in=states)
         if quiet_since is not None:
             found = found.filter(last_event_at__lt=quiet_since)
         if not (found.update(**values) if values else found.exists()):
             return False
-        for name, value in values.items():
-            setattr(incident, name, value)
         _remark(incident, act, author, text)
         data = {"action": str(act), "resource_type": RESOURCE, "resource_id": str(incident.pk), "resource_label": str(incident)}
-        data |= {"kind": incident.kind, "author": author[:255], "text": text}
-        emit(f"incident.{act}", data, category=EventCategory.AUDIT, metadata={"outcome": "success"})
+        data |= {"kind": incident.kind, "author": author, "text": text}
+        audited = emit(f"incident.{act}", data, category=EventCategory.AUDIT, metadata={"outcome": "success"})
+        if not audited:
+            transaction.set_rollback(True, using=events_settings().DATABASE)
+            return False
+    for name, value in values.items():
+        setattr(incident, name, value)
     return True
+
+
+def _storable(text: str, limit: int) -> str:
+    """What every database takes."""
+    return text[:limit].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _remark(incident: Incident, act: Remark.Act, author: str, text: str) -> None:
