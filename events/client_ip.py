@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
 
 from events.conf import settings
+
+# Some proxies write ports: "203.0.113.9:443", "[2001:db8::1]:443".
+PORT: Final = re.compile(r"(?:([0-9.]+):|\[([^]]+)\]:?)[0-9]{0,5}")
 
 
 def client_ip(peer: str | None, forwarded_for: str | None = None) -> str | None:
@@ -44,8 +48,9 @@ def _is_trusted(address: Any) -> bool:
 
 
 def _parse(text: str):  # type: ignore[no-untyped-def]  # IPv4Address | IPv6Address | None, and `in network` takes either
+    with_port = PORT.fullmatch(text.strip())
     try:
-        address = ip_address(text.strip())
+        address = ip_address(with_port[1] or with_port[2] if with_port else text.strip())
     except ValueError:
         return None
     mapped = getattr(address, "ipv4_mapped", None)

@@ -79,7 +79,10 @@ class SecuritySettings(AppSettings):
     )
 
     # Alerts, and how they are delivered (`security.alerts.raising`, `security.alerts.deliveries`)
-    ALERT_MAIL: list[Address] = Field([], description="Mail addresses that hear of each incident.")
+    ALERT_MAIL: list[Address] = Field([], description="Mail addresses that hear of incidents.")
+    ALERT_MAIL_SEVERITY: Literal["low", "medium", "high", "critical"] = Field(
+        "high", description="How bad an incident must be, at least, to be mailed. Webhooks hear of all."
+    )
     ALERT_WEBHOOKS: list[WebAddress] = Field(
         [], description="URLs that each incident is posted to, signed with `WEBHOOK_SECRET`."
     )

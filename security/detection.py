@@ -38,13 +38,15 @@ class Observation:
 
 class Hit(NamedTuple):
     """To count one happening under a key, within a sliding window that ends with it. `member` is what is told apart: of many attempts from one
-    address, the accounts. At most `limit` are remembered. With `only_look` nothing is added."""
+    address, the accounts. At most `limit` are remembered. With `only_look` nothing is added. `plain`: no hit of this key, here or elsewhere, has a member, which
+    may make counting cheaper."""
 
     key: str
     window: timedelta
     limit: int
     member: str = ""
     only_look: bool = False
+    plain: bool = False
 
 
 class Count(NamedTuple):

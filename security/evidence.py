@@ -41,8 +41,8 @@ def add_what_led_to_it(incident: Incident, detection: Detection, seen: Observati
 
 
 def _earlier(detection: Detection, seen: Observation, first: datetime) -> Iterator[Observation]:
-    # What leads to a login that is suspicious are failed ones.
-    types = LOGIN_FAILURES if seen.event_type == LOGIN_SUCCESS else [seen.event_type]
+    # What leads to a login that is suspicious are failed ones, told one by one, in summaries, or as refused.
+    types = LOGIN_FAILURES if seen.event_type in LOGIN_FAILURES | {LOGIN_SUCCESS} else [seen.event_type]
     rows = JournalEntry.objects.using(settings().DATABASE).filter(
         category=EventCategory.SECURITY, event_type__in=types, timestamp__gte=first, timestamp__lte=seen.at
     )

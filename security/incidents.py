@@ -19,18 +19,18 @@ from security.alerts.raising import alert
 from security.conf import settings
 from security.detection import Detection, Observation
 from security.evidence import add_evidence, add_what_led_to_it
-from security.models import Incident, Remark, Severity
+from security.models import SEVERITIES, Incident, Remark, Severity
 
 logger = logging.getLogger("security.incidents")
 
-# Sent after the commit, with `incident`; sender is Incident. Escalated: it became CRITICAL.
+# Sent after the commit, with `incident`; sender is Incident. Escalated: it got worse.
 incident_opened = Signal()
 incident_escalated = Signal()
 
 RESOURCE: Final = "security.incident"
 MONITOR_NAME: Final = "security monitor"
 CLOSED_AT_ONCE: Final = 100
-ORDER: Final = [Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL]
+MAX_REMARK_LENGTH: Final = 4_000
 
 
 class NotTold(Exception):
@@ -40,7 +40,7 @@ class NotTold(Exception):
 def report(detection: Detection, seen: Observation) -> Incident | None:
     """Open an incident, or put what was seen into the one that is open for this kind and subject. The incident.
 
-    Who opens it alerts, and who makes it CRITICAL: incident and alert are stored together, or neither is. None if they could not be: the
+    Who opens it alerts, and who makes it worse: incident and alert are stored together, or neither is. None if they could not be: the
     next event tries again. Raises DatabaseError.
     """
     try:
@@ -50,8 +50,7 @@ def report(detection: Detection, seen: Observation) -> Incident | None:
             _update(incident, detection, seen, is_new)
             if is_new:
                 _remark(incident, Remark.Act.OPENED, MONITOR_NAME, detection.summary)
-            got_critical = incident.severity == Severity.CRITICAL != was
-            if is_new or got_critical:
+            if is_new or incident.severity != was:
                 if not alert(incident):
                     raise NotTold(str(incident))
                 _send_later(incident_opened if is_new else incident_escalated, incident)
@@ -88,7 +87,7 @@ def _locked(detection: Detection) -> Incident | None:
 
 
 def _update(incident: Incident, detection: Detection, seen: Observation, is_new: bool) -> None:
-    incident.severity = max(Severity(incident.severity), detection.severity, key=ORDER.index)
+    incident.severity = max(Severity(incident.severity), detection.severity, key=SEVERITIES.index)
     incident.summary, incident.numbers = detection.summary[:255], dict(detection.numbers)
     incident.address, incident.account = detection.address or incident.address, detection.account or incident.account
     attempts = detection.numbers.get("attempts", 1) if is_new else 1
@@ -111,7 +110,7 @@ def acknowledge(incident: Incident, author: str, text: str = "") -> bool:
 
 
 def note(incident: Incident, author: str, text: str) -> bool:
-    """Something is said about it, closed or not."""
+    """Something is said about it, closed or not; at most 4,000 characters are kept. False if it can't be audited: so too below."""
     return _act(incident, Remark.Act.NOTED, author, text, list(Incident.State))
 
 
@@ -150,19 +149,28 @@ def _act(
     **values: Any,
 ) -> bool:
     """Change the incident if it is in one of the states, say so in a remark, and audit it: all, or nothing."""
+    author, text = _storable(author, 255), _storable(text, MAX_REMARK_LENGTH)
     with transaction.atomic(using=events_settings().DATABASE):
         found = incidents().select_for_update().filter(pk=incident.pk, state__in=states)
         if quiet_since is not None:
             found = found.filter(last_event_at__lt=quiet_since)
         if not (found.update(**values) if values else found.exists()):
             return False
-        for name, value in values.items():
-            setattr(incident, name, value)
         _remark(incident, act, author, text)
         data = {"action": str(act), "resource_type": RESOURCE, "resource_id": str(incident.pk), "resource_label": str(incident)}
-        data |= {"kind": incident.kind, "author": author[:255], "text": text}
-        emit(f"incident.{act}", data, category=EventCategory.AUDIT, metadata={"outcome": "success"})
+        data |= {"kind": incident.kind, "author": author, "text": text}
+        audited = emit(f"incident.{act}", data, category=EventCategory.AUDIT, metadata={"outcome": "success"})
+        if not audited:
+            transaction.set_rollback(True, using=events_settings().DATABASE)
+            return False
+    for name, value in values.items():
+        setattr(incident, name, value)
     return True
+
+
+def _storable(text: str, limit: int) -> str:
+    """What every database takes."""
+    return text[:limit].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _remark(incident: Incident, act: Remark.Act, author: str, text: str) -> None:

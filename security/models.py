@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.db import models
 
 from events.types import MAX_LABEL_LENGTH
@@ -14,6 +16,10 @@ class Severity(models.TextChoices):
     MEDIUM = "medium"
     HIGH = "high"
     CRITICAL = "critical"
+
+
+# From the least on.
+SEVERITIES: Final = list(Severity)
 
 
 class Incident(models.Model):

@@ -13,7 +13,7 @@ from events.manager import emit
 from events.types import EventCategory, EventPriority, utcnow
 from events.writer import usual_mode
 from security.conf import settings
-from security.models import Delivery, Incident, Severity
+from security.models import SEVERITIES, Delivery, Incident, Severity
 
 MONITOR: Final = Actor("system", None, "security monitor")
 PRIORITIES: Final = {
@@ -66,8 +66,10 @@ def _told(incident: Incident) -> dict[str, Any]:
 
 
 def _put_on_the_way(incident: Incident) -> None:
-    """A delivery for each target. What was sent, or given up, before the incident got worse is sent anew."""
-    targets = [("mail", address) for address in settings().ALERT_MAIL] + [("webhook", url) for url in settings().ALERT_WEBHOOKS]
+    """A delivery for each target; mails only where it is bad enough. What was sent, or given up, before the incident got worse is sent anew."""
+    is_mailed = SEVERITIES.index(Severity(incident.severity)) >= SEVERITIES.index(Severity(settings().ALERT_MAIL_SEVERITY))
+    targets = [("mail", address) for address in settings().ALERT_MAIL if is_mailed]
+    targets += [("webhook", url) for url in settings().ALERT_WEBHOOKS]
     now = utcnow()
     Delivery.objects.using(events_settings().DATABASE).bulk_create(
         [

@@ -31,7 +31,7 @@ class DatabaseCounters:
         """See `Counters.count`. Outside of the caller's transaction if it has none: then the counts are committed on return."""
         now = utcnow()
         moment = min(at, now).timestamp()  # a clock that runs ahead must not push the others' moments out of the window
-        if at_once.suits(hits):
+        if _are_plain(hits):
             rows, is_new = at_once.add(hits, moment, now, times)
             if is_new:
                 self._clean(now)
@@ -67,7 +67,7 @@ class DatabaseCounters:
         keys, now = _counted(hits), utcnow()
         if not keys:
             return
-        if at_once.suits(hits):
+        if _are_plain(hits):
             at_once.take_back(hits, min(at, now).timestamp())
             return
         with transaction.atomic(using=settings().DATABASE):
@@ -92,6 +92,11 @@ def forget_expired(now: datetime) -> int:
     with transaction.atomic(using=settings().DATABASE):
         stale = _rows().filter(expires_at__lt=now).select_for_update(skip_locked=True)
         return _rows().filter(pk__in=list(stale.values_list("pk", flat=True)[:CLEANED_AT_ONCE])).delete()[0]
+
+
+def _are_plain(hits: Sequence[Hit]) -> bool:
+    """Whether one statement does. It forgets by number, whatever member a moment has: of a key with members it would lose some."""
+    return all(hit.plain for hit in hits) and at_once.suits(hits)
 
 
 def _counted(hits: Sequence[Hit]) -> list[str]:

@@ -38,7 +38,8 @@ class RefusalBurst:
 class Enumeration:
     """One address that asks for many pages that are not there, or signs in with many different usernames that are nobody's.
 
-    Catches scanners, and lists of names. Doesn't catch slow ones, or those that change their address. A crawler that follows dead links
+    Catches scanners, and lists of names. Doesn't catch slow ones, or those that change their address; pages that are not there show from a third of
+    the threshold on in one process (`security.sources.floods`), so that many processes see a scan later. A crawler that follows dead links
     looks the same.
     """
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from security.adapter import LOGIN_SUCCESS
 from security.conf import settings
 from security.detection import Count, Detection, Hit, Observation
-from security.detectors.words import LOGIN_FAILURES, about_address, numbers
+from security.detectors.words import LOGIN_FAILURES, REFUSED_LOGINS, about_address, numbers
 from security.models import Severity
 
 # How many windows before the current one say what is usual.
@@ -21,7 +21,7 @@ class BruteForce:
 
     Catches guessing from one address at one account (the incident is about both), or at many (it is about the address). Doesn't catch
     guessing that is slower than the threshold a window, or that changes its address (`AccountBruteForce`, `DistributedGuessing`). Many
-    people behind one address who mistype their passwords look the same.
+    people behind one address who mistype their passwords look the same: where several accounts are concerned it is HIGH, not CRITICAL.
     """
 
     kind = "brute_force"
@@ -29,7 +29,11 @@ class BruteForce:
     def hits(self, seen: Observation) -> list[Hit]:
         if seen.event_type not in LOGIN_FAILURES or seen.network is None:
             return []
-        return [_from_network(seen), _for_target(seen), _of_pair(seen)] if seen.target else [_from_network(seen)]
+        if seen.target is None:
+            return [_from_network(seen)]
+        # What was refused was no guess: it makes no login that succeeds later suspicious.
+        guesses = [] if seen.event_type in REFUSED_LOGINS else [_of_pair(seen)]
+        return [_from_network(seen), _for_target(seen), *guesses]
 
     def judge(self, seen: Observation, counts: Sequence[Count]) -> Detection | None:
         address, *others = counts
@@ -39,7 +43,8 @@ class BruteForce:
         keys = {"address": seen.network}
         if others and address.members == others[0].members == 1:
             keys |= _target_key(seen)
-        return _failed_logins(self.kind, seen, keys, address, threshold)
+        severity = Severity.HIGH if address.members > 1 else Severity.CRITICAL
+        return _failed_logins(self.kind, severity, seen, keys, address, threshold)
 
 
 class AccountBruteForce:
@@ -58,7 +63,7 @@ class AccountBruteForce:
         threshold = settings().BRUTE_FORCE_THRESHOLD
         if counts[0].number < threshold or (counts[0].members == 1 and seen.network is not None):
             return None
-        return _failed_logins(self.kind, seen, _target_key(seen), counts[0], threshold)
+        return _failed_logins(self.kind, Severity.CRITICAL, seen, _target_key(seen), counts[0], threshold)
 
 
 class CredentialStuffing:
@@ -206,9 +211,11 @@ def _words(keys: dict[str, Any]) -> str:
     return " and ".join(f"{name} {value}" for name, value in sorted(keys.items()))
 
 
-def _failed_logins(kind: str, seen: Observation, keys: dict[str, Any], count: Count, threshold: int) -> Detection:
+def _failed_logins(
+    kind: str, severity: Severity, seen: Observation, keys: dict[str, Any], count: Count, threshold: int
+) -> Detection:
     window = settings().BRUTE_FORCE_WINDOW
     summary = f"{count.number} failed logins within {window} s: {_words(keys)}"
     address, account = (seen.address if "address" in keys else None), keys.get("account")
     told = numbers(seen, keys, count, threshold, window)
-    return Detection(kind, Severity.CRITICAL, _words(keys), summary, told, address, account)
+    return Detection(kind, severity, _words(keys), summary, told, address, account)

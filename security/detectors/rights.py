@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from security.detection import Count, Detection, Hit, Observation
-from security.detectors.words import PRIVILEGES, TOKEN_REUSES
+from security.detectors.words import CREATED, PRIVILEGES, TOKEN_REUSES
 from security.models import Severity
 
 
 class PrivilegeEscalation:
     """An account, or a group, is given more than it had: superuser and staff status, permissions, groups.
 
-    Catches each such change that is told, also a wanted one: an administrator looks at it once. Who gives something to oneself is
+    Catches each such change that is told, and each new account that has such a status from the first, also wanted ones: an administrator
+    looks at it once. Who gives something to oneself is
     CRITICAL. Doesn't catch changes past the models (SQL), nor what somebody has had before.
     """
 
@@ -66,10 +67,12 @@ def _privileged(seen: Observation) -> str | None:
 
 def _given(seen: Observation) -> list[str]:
     """What was given: statuses first, then permissions and groups."""
-    statuses = [name for name in ("superuser", "staff") if seen.data.get(name) in ([False, True], (False, True))]
+    is_new = seen.event_type == CREATED
+    risen = (True,) if is_new else ([False, True], (False, True))
+    statuses = [name for name in ("superuser", "staff") if seen.data.get(name) in risen]
     granted = seen.data.get("granted")
     given = statuses + [str(item)[:100] for item in granted if item] if isinstance(granted, (list, tuple)) else statuses
-    told_at_all = seen.data.keys() & {"superuser", "staff", "granted", "revoked"}
+    told_at_all = is_new or seen.data.keys() & {"superuser", "staff", "granted", "revoked"}
     return given or ([] if told_at_all else [seen.event_type.rpartition(".")[2]])
 
 

@@ -9,14 +9,17 @@ from security.detection import Count, Detection, Observation
 from security.models import Severity
 
 # A type of event, and that of its counted summaries.
-LOGIN_FAILURES: Final = frozenset({LOGIN_FAILURE, "auth.login_failures"})
+REFUSED_LOGINS: Final = frozenset({"auth.login_refused", "auth.logins_refused"})
+# Attempts to sign in that came to nothing. Where enforcement refuses them no password is checked, and the attack is the same.
+LOGIN_FAILURES: Final = frozenset({LOGIN_FAILURE, "auth.login_failures"}) | REFUSED_LOGINS
 REFUSALS: Final = frozenset(
     {"access.denied", "access.denials", "csrf.failed", "csrf.failures", "stream.refused", "stream.refusals"}
 )
 MISSES: Final = frozenset({"access.not_found", "access.misses"})
 TOKEN_REUSES: Final = frozenset({"token.reused", "token.reuses"})
+CREATED: Final = "account.created"
 PRIVILEGES: Final = frozenset(
-    {"account.permissions_changed", "account.promoted", "account.role_changed", "group.permissions_changed"}
+    {CREATED, "account.permissions_changed", "account.promoted", "account.role_changed", "group.permissions_changed"}
 )
 WATCHED: Final = LOGIN_FAILURES | {LOGIN_SUCCESS} | REFUSALS | MISSES | TOKEN_REUSES | {"token.new_address"} | PRIVILEGES
 

@@ -42,7 +42,7 @@ class Scope:
     @property
     def hit(self) -> Hit:
         """To count an attempt. What is refused is counted for a moment too, and must not push the others out of memory."""
-        return Hit(key_of(self.subject), timedelta(seconds=settings().ATTEMPT_WINDOW), 2 * self.limit + 1_000)
+        return Hit(key_of(self.subject), timedelta(seconds=settings().ATTEMPT_WINDOW), 2 * self.limit + 1_000, plain=True)
 
 
 class Claim(NamedTuple):

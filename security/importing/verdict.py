@@ -9,9 +9,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from security.detection import Counters, Detection, Detector, Observation
-from security.models import Severity
+from security.models import SEVERITIES, Severity
 
-ORDER: Final = list(Severity)
 KEPT: Final = 20
 MAX_ATTACKS: Final = 10_000
 
@@ -32,7 +31,7 @@ class Attack:
     def add(self, detection: Detection, seen: Observation) -> None:
         """One more."""
         self.detection, self.last = detection, max(self.last, seen.at)
-        self.severity = max(self.severity, detection.severity, key=ORDER.index)
+        self.severity = max(self.severity, detection.severity, key=SEVERITIES.index)
         self.events += seen.number
         if len(self.first_seen) < KEPT:
             self.first_seen.append(seen)

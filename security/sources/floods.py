@@ -25,7 +25,7 @@ from events.types import EventCategory, UnifiedEvent
 from security.conf import settings
 from security.networks import network_of
 from security.sources.tally import Tally
-from security.sources.vocabulary import VOCABULARY, owasp_event
+from security.sources.vocabulary import VOCABULARY, Word, owasp_event
 
 logger = logging.getLogger("security.floods")
 
@@ -46,16 +46,16 @@ class Source(NamedTuple):
 
 @dataclass(slots=True)
 class Window:
-    """A minute's events. It goes on folding until a minute had no more than the limit."""
+    """A minute's events, or those of another span. It goes on folding until a span had no more than the limit."""
 
     start: float
     count: int = 0
     folding: bool = False
 
-    def add(self, now: float, limit: int) -> bool:
+    def add(self, now: float, limit: int, span: float = MINUTE) -> bool:
         """Count one. Whether it is beyond the limit."""
-        if now - self.start >= MINUTE:
-            self.folding = self.count > limit and now - self.start < 2 * MINUTE
+        if now - self.start >= span:
+            self.folding = self.count > limit and now - self.start < 2 * span
             self.start, self.count = now, 0
         self.count += 1
         self.folding = self.folding or self.count > limit
@@ -145,7 +145,7 @@ class Floods:
         with self._lock:
             window = self._window(source, now)
             begins = not window.folding
-            folds = window.add(now, settings().FLOOD_AFTER)
+            folds = window.add(now, *_limit_and_span(word))
             # What is folded already does not count: one noisy network must not hide what comes from others.
             folds_on_site = not (folds or word.only_many) and self._window(site, now).add(now, settings().FLOOD_AFTER_SITE)
             if folds or folds_on_site:
@@ -241,3 +241,11 @@ def _is_told(source: Source, summary: Summary) -> bool:
 
 
 floods = Floods()
+
+
+def _limit_and_span(word: Word) -> tuple[int, float]:
+    """When one network's events are folded. Pages that are not there are nothing until they look like a scan: then what led to it must be
+    known as well, also of a slow one whose requests go to several processes."""
+    if word.only_many:
+        return settings().ENUMERATION // 3, float(settings().ENUMERATION_WINDOW)
+    return settings().FLOOD_AFTER, MINUTE

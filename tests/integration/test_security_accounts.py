@@ -109,6 +109,7 @@ def test_a_password_that_is_changed_is_told_and_by_whom(alice: User) -> None:
     client = Client()
     client.force_login(alice)
     admin = User.objects.create_superuser("admin", password="admin")
+    wait_published()  # the monitor tells of a new superuser
     with captured_events() as events:
         with act_as(Actor("user", str(alice.pk), "alice")):
             alice.set_password("new one of alice")

@@ -14,7 +14,7 @@ from events.testing import wait_published
 from events.types import utcnow
 from security.alerts.deliveries import courier
 from security.alerts.raising import alert
-from security.models import Delivery, Incident
+from security.models import SEVERITIES, Delivery, Incident
 from tests.support.desk import incident
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -77,6 +77,16 @@ def test_each_target_has_a_delivery(settings: Any) -> None:
         ("mail", "sec@example.org", "pending"),
         ("webhook", "https://hooks.example.org/a", "pending"),
     ]
+
+
+@pytest.mark.parametrize(("least", "mailed"), [({}, ["high", "critical"]), ({"ALERT_MAIL_SEVERITY": "low"}, list(SEVERITIES))])
+def test_mails_go_out_for_what_is_bad_enough(settings: Any, least: dict[str, str], mailed: list[str]) -> None:
+    settings.SECURITY = TARGETS | least
+    for severity in SEVERITIES:
+        assert alert(incident(severity=severity, subject=f"address of {severity}"))
+    told = Delivery.objects.filter(target="ops@example.org").values_list("incident__severity", flat=True)
+    assert sorted(told) == sorted(mailed)
+    assert Delivery.objects.filter(channel="webhook").count() == 4
 
 
 def test_nothing_is_delivered_unless_somebody_is_named() -> None:

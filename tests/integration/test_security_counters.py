@@ -60,8 +60,10 @@ def second(number: float) -> datetime:
     return START + timedelta(seconds=number)
 
 
-def hit(member: str = "", key: str = "a", limit: int = 5, window: timedelta = WINDOW, only_look: bool = False) -> Hit:
-    return Hit(key, window, limit, member, only_look)
+def hit(
+    member: str = "", key: str = "a", limit: int = 5, window: timedelta = WINDOW, only_look: bool = False, plain: bool = False
+) -> Hit:
+    return Hit(key, window, limit, member, only_look, plain)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +99,22 @@ def test_members_are_told_apart_however_often_one_of_them_comes(counters: Counte
     for n, member in enumerate("efghi"):
         (count,) = counters.count([hit(member)], second(60 + n))
     assert (count.number, count.members) == (5, 5)
+
+
+def test_a_hit_without_a_member_leaves_the_members_of_others(counters: Counters) -> None:
+    for member in "abc":
+        counters.count([hit(member, limit=3)], START)
+    assert counters.count([hit(limit=3)], second(1), 3)[0][:2] == (3, 3)
+
+
+def test_plain_hits_are_counted_like_others(counters: Counters) -> None:
+    hits = [hit(key=key, limit=3, plain=True) for key in "ab"]
+    for n in range(4):
+        counts = counters.count(hits, second(n))
+    assert counts[0] == counts[1] == (3, 1, second(1), second(3))
+    counters.take_back(hits[:1], second(3))
+    looks = [one._replace(only_look=True) for one in hits]
+    assert [count.number for count in counters.count(looks, second(4))] == [2, 3]
 
 
 def test_each_key_is_counted_for_itself(counters: Counters) -> None:
@@ -235,7 +253,10 @@ def test_a_limit_of_five_lets_five_of_a_hundred_through_in_four_processes(
 
 # The same, in two languages
 
-SOME_HITS = st.tuples(st.sampled_from("ab"), st.sampled_from(["", "x", "y", "z"]), st.booleans())
+# Under the key "plain" no hit has a member; under the others, some.
+SOME_HITS = st.tuples(st.sampled_from("ab"), st.sampled_from(["", "x", "y", "z"]), st.booleans()) | st.tuples(
+    st.just("plain"), st.just(""), st.booleans()
+)
 
 
 @settings(max_examples=40, deadline=None)
@@ -246,14 +267,14 @@ def test_redis_and_the_database_count_as_plain_python_does(redis_url: str, calls
     name = uuid.uuid4().hex
     plain, others = MemoryCounters(), [DatabaseCounters(), RedisCounters(redis_url, f"test-{name}", MemoryCounters())]
     for parts, moment, times, takes_back in calls:
-        hits = [hit(member, f"{name}/{key}", 3, timedelta(seconds=5), look) for key, member, look in parts]
+        hits = [hit(member, f"{name}/{key}", 3, timedelta(seconds=5), look, key == "plain") for key, member, look in parts]
         expected = plain.count(hits, second(moment), times)
         assert [other.count(hits, second(moment), times) for other in others] == [expected] * 2
         if takes_back:
             for one in (plain, *others):
                 one.take_back(hits, second(moment))
     for other in others:
-        other.forget([f"{name}/{key}" for key in "ab"])
+        other.forget([f"{name}/{key}" for key in ("a", "b", "plain")])
     others[1].close()
 
 

@@ -28,7 +28,7 @@ from events.testing import wait_published
 from events.types import utcnow
 from security.counters import counters
 from security.enforcement import cool_offs, guard, known_networks
-from security.models import CoolOff, Counter, KnownNetwork
+from security.models import CoolOff, Counter, Incident, KnownNetwork
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,6 +67,14 @@ def let_cool_off_pass(by: timedelta = timedelta()) -> None:
     """As if the time had come: what is in force ended just now, or so long ago."""
     for row in CoolOff.objects.all():
         CoolOff.objects.filter(pk=row.pk).update(until=utcnow() - by)
+
+
+def test_an_attack_that_is_refused_goes_on_in_its_incident(alice: User) -> None:
+    for _ in range(9):
+        sign_in()
+    wait_published()
+    incident = Incident.objects.get()
+    assert (incident.subject, incident.events) == (f"account {alice.pk} and address {HOME}", 9)
 
 
 def test_a_pair_that_failed_too_often_is_refused_even_with_the_right_password(alice: User) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.db import connection, transaction
 
@@ -90,13 +91,26 @@ def test_another_subject_is_another_incident() -> None:
     assert Incident.objects.count() == len(alerts()) == 2
 
 
-def test_severity_rises_and_never_falls_and_alerts_again_when_it_becomes_critical() -> None:
+def test_severity_rises_and_never_falls_and_alerts_again_each_time_it_rises() -> None:
     opened(severity=Severity.LOW)
-    for severity, number in (("medium", 1), ("high", 1), ("critical", 2), ("low", 2), ("critical", 2)):
+    for severity, number in (("low", 1), ("high", 2), ("medium", 2), ("critical", 3), ("low", 3), ("critical", 3)):
         report(detection(Severity(severity)), seen())
         assert len(alerts()) == number
     assert Incident.objects.get().severity == "critical"
-    assert [alert["severity"] for alert in alerts()] == ["low", "critical"]
+    assert [alert["severity"] for alert in alerts()] == ["low", "high", "critical"]
+
+
+def test_a_small_right_hides_no_great_one() -> None:
+    mallory = User.objects.create_user("mallory")
+    mallory.user_permissions.add(Permission.objects.get(codename="view_session"))
+    wait_published()
+    assert Incident.objects.get().severity == "low"
+    mallory.is_superuser = True
+    mallory.save()
+    wait_published()
+    assert Incident.objects.get().severity == "high"
+    told = JournalEntry.objects.filter(event_type="suspicious.privilege_escalation")
+    assert sorted(told.values_list("category", flat=True)) == ["audit", "audit", "realtime", "security", "security"]
 
 
 def test_signals_are_sent_once_it_is_committed() -> None:
@@ -198,14 +212,15 @@ import os
 from security.incidents import close_quiet
 result = close_quiet()
 """
+# The demo's accounts, which are in the database, are incidents too: two of them have a status.
 FOUND = """
 from audit.models import AuditEntry
 from events.models import JournalEntry
 from security.models import Incident, Remark
 result = {
-    "incidents": list(Incident.objects.values_list("events", "state")),
+    "incidents": list(Incident.objects.filter(kind="brute_force").values_list("events", "state")),
     "alerts": JournalEntry.objects.filter(event_type="suspicious.brute_force", category="security").count(),
-    "remarks": sorted(Remark.objects.values_list("act", flat=True)),
+    "remarks": sorted(Remark.objects.filter(incident__kind="brute_force").values_list("act", flat=True)),
     "audited": AuditEntry.objects.filter(event_type="incident.closed").count(),
 }
 """
@@ -217,7 +232,9 @@ def test_processes_open_it_once_and_close_it_once(databases: Any) -> None:
     together(processes, REPORTS)
     found = processes[0].run(FOUND)
     assert (found["incidents"], found["alerts"]) == ([[40, "open"]], 1)
-    processes[0].run("from security.models import Incident; Incident.objects.update(last_event_at='2020-01-01T00:00:00Z')")
+    processes[0].run(
+        "from security.models import Incident; Incident.objects.filter(kind='brute_force').update(last_event_at='2020-01-01T00:00:00Z')"
+    )
     assert sorted(together(processes, CLOSES)) == [0, 0, 0, 1]
     found = processes[0].run(FOUND)
     assert (found["incidents"], found["remarks"], found["audited"]) == ([[40, "closed"]], ["closed", "opened"], 1)
@@ -392,3 +409,38 @@ def test_the_command_closes_all_that_is_quiet(capsys: pytest.CaptureFixture[str]
         make_quiet(opened(subject=subject))
     call_command("tend_incidents")
     assert "Closed 2 incidents" in capsys.readouterr().out
+
+
+def test_what_is_done_is_not_done_where_it_cannot_be_audited(settings: Any) -> None:
+    one = opened()
+    wait_published()
+    settings.EVENTS = {"UNIFIED_EVENTS_ENABLED": False}
+    assert not note(one, "alice", "said")
+    assert not close(one, "alice")
+    assert (one.state, Incident.objects.get().state) == ("open", "open")
+    assert [remark.act for remark in one.remarks.all()] == ["opened"]
+
+
+def test_a_note_holds_whatever_is_typed_up_to_its_length() -> None:
+    one = opened()
+    assert note(one, "al\0ice", "nul \0 half \ud800\n" + "x" * 5_000)
+    remark = one.remarks.get(act="noted")
+    assert (remark.author, remark.text[:13], len(remark.text)) == ("al\ufffdice", "nul \ufffd half ?\n", 4_000)
+
+
+def test_an_incident_that_gets_an_event_between_the_look_and_the_closing_stays_open() -> None:
+    one = opened()
+    Incident.objects.update(last_event_at=utcnow() - timedelta(days=1))
+    looked = []
+
+    def get_an_event(execute: Any, sql: str, *args: Any) -> Any:
+        result = execute(sql, *args)
+        if "security_incident" in sql and not looked:
+            looked.append(sql)
+            Incident.objects.filter(pk=one.pk).update(last_event_at=utcnow())
+        return result
+
+    with connection.execute_wrapper(get_an_event):
+        assert close_quiet() == 0
+    assert looked
+    assert Incident.objects.get().state == "open"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +19,9 @@ from hypothesis import strategies as st
 
 from events.models import JournalEntry
 from events.stats import stats
-from events.testing import Captured, captured_events
+from events.testing import Captured, captured_events, wait_published
 from security.middleware import SecurityMiddleware
+from security.models import Incident
 from security.sources import django_log
 from security.sources.floods import floods
 from security.sources.streams import RefusedWebSockets
@@ -175,7 +177,7 @@ async def test_what_is_logged_in_an_event_loop_is_told() -> None:
 
 
 def test_single_pages_that_are_not_there_are_no_event_and_many_are_one(client: Client, settings: Any) -> None:
-    settings.SECURITY = {"FLOOD_AFTER": 5}
+    settings.SECURITY = {"ENUMERATION": 15}
     with captured_events() as events:
         for n in range(5):
             client.get(f"/secret-{n}/?token=hunter2")
@@ -188,6 +190,18 @@ def test_single_pages_that_are_not_there_are_no_event_and_many_are_one(client: C
     assert (event.data["count"], event.data["addresses"]) == (12, [["203.0.113.9", 12]])
     assert event.metadata["ip_address"] == "203.0.113.9"
     assert "secret" not in str(event.data)
+
+
+@pytest.mark.parametrize(("every", "incidents"), [(9, 1), (35, 0)])
+def test_a_scan_is_recognised_however_few_its_requests_a_minute(
+    client: Client, every: float, incidents: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(40):
+        monkeypatch.setattr("security.sources.floods.time", SimpleNamespace(monotonic=lambda n=n: 1_000.0 + n * every))
+        client.get(f"/secret-{n}/")
+        floods.flush()
+    wait_published()
+    assert Incident.objects.filter(kind="enumeration", address="203.0.113.9").count() == incidents
 
 
 def test_a_good_response_tells_nothing(client: Client) -> None:

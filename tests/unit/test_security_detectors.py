@@ -64,8 +64,9 @@ def test_brute_force_of_one_account_from_one_address_is_about_both() -> None:
     }
 
 
-def test_brute_force_of_several_accounts_is_about_the_address() -> None:
-    assert verdicts(seen(n, account=str(n % 3)) for n in range(9)) == [("brute_force", "address 203.0.113.9")]
+def test_brute_force_of_several_accounts_is_about_the_address_and_may_be_a_busy_office() -> None:
+    (found,) = detections(seen(n, account=str(n % 3)) for n in range(9))
+    assert (found.kind, found.subject, found.severity) == ("brute_force", "address 203.0.113.9", "high")
 
 
 def test_brute_force_from_several_addresses_is_about_the_account() -> None:
@@ -126,6 +127,20 @@ def test_failures_that_grow_slowly_are_no_surge() -> None:
 
 def test_a_summary_of_a_flood_is_a_surge_at_once() -> None:
     assert verdicts([seen(0, "auth.login_failures", None, number=5_000)]) == [("login_failure_surge", "site")]
+
+
+def test_attempts_that_are_refused_are_the_attack_that_goes_on() -> None:
+    singles = [seen(n, "auth.login_refused", account="7") for n in range(5)]
+    assert verdicts(singles) == [("brute_force", "account 7 and address 203.0.113.9")]
+    assert verdicts([seen(0, "auth.logins_refused", number=5)]) == [("brute_force", "address 203.0.113.9")]
+    assert ("credential_stuffing", "address 203.0.113.9") in verdicts(
+        seen(n, "auth.login_refused", account=f"u{n}") for n in range(10)
+    )
+
+
+def test_attempts_that_are_refused_guessed_nothing() -> None:
+    found = verdicts([*(seen(n, "auth.login_refused", account="7") for n in range(9)), succeed(9)])
+    assert [kind for kind, _ in found] == ["brute_force"]
 
 
 def succeed(second: float, account: str = "7", network: str = "203.0.113.9") -> Observation:
@@ -218,6 +233,23 @@ def test_privileges_that_are_given_weigh_as_much_as_they_allow(
     found = detections([seen(0, "account.permissions_changed", None, account="7", actor=actor, data=data)])
     assert [one.severity for one in found] == ([severity] if severity else [])
     assert all((one.kind, one.subject, one.account) == ("privilege_escalation", "account 7", "7") for one in found)
+
+
+@pytest.mark.parametrize(
+    ("data", "actor", "severity"),
+    [
+        ({"staff": True, "superuser": True}, "1", "high"),
+        ({"superuser": True}, None, "high"),
+        ({"staff": True}, "1", "medium"),
+        ({}, "1", None),
+        ({"staff": False, "superuser": [False, True]}, "1", None),
+    ],
+)
+def test_an_account_that_is_made_with_a_status_is_given_it(data: dict[str, Any], actor: str | None, severity: str | None) -> None:
+    found = detections([seen(0, "account.created", None, account="7", actor=actor, data={"username": "evil"} | data)])
+    assert [(one.kind, one.subject, one.severity) for one in found] == (
+        [("privilege_escalation", "account 7", severity)] if severity else []
+    )
 
 
 @pytest.mark.parametrize(
