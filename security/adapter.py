@@ -17,7 +17,6 @@ from events.types import EventPriority
 LOGIN_SUCCESS: Final = "auth.login_success"
 LOGIN_FAILURE: Final = "auth.login_failure"
 LOGOUT: Final = "auth.logout"
-BRUTE_FORCE: Final = "suspicious.brute_force"
 # What changes who may do what, or takes an account away.
 CRITICAL_ACCOUNT_ACTIONS: Final = frozenset(
     {"locked", "deactivated", "deleted", "permissions_changed", "role_changed", "promoted", "impersonated"}

@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 from django.conf import settings as django_settings
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
+from redis.connection import parse_url
 
 from events.conf import AppSettings, load
 from events.conf import settings as events_settings
 
 MAX_TARGET_LENGTH = 255
+MIN_SECRET_LENGTH = 16
 Address = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=MAX_TARGET_LENGTH)]
 WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]+", max_length=MAX_TARGET_LENGTH)]
 
@@ -67,6 +69,13 @@ class SecuritySettings(AppSettings):
     REDIS_URL: str = Field("", description="The Redis to count in; unless said, that of the channel layer, if it has one.")
     REDIS_PREFIX: str = Field("security", description="What the keys there begin with.")
 
+    @field_validator("REDIS_URL")
+    @classmethod
+    def _is_one_of_redis(cls, url: str) -> str:
+        if url:
+            parse_url(url)  # type: ignore[no-untyped-call]
+        return url
+
     # Floods (security.sources.floods)
     FLOOD_AFTER: int = Field(
         20,
@@ -89,9 +98,11 @@ class SecuritySettings(AppSettings):
     WEBHOOK_SECRET: SecretStr = Field(
         SecretStr(""),
         validate_default=True,
-        description="What webhooks are signed with (HMAC-SHA256), shared with who receives them.",
+        description="What webhooks are signed with (HMAC-SHA256), shared with who receives them: 16 characters or more.",
     )
-    SITE_URL: str = Field("", description="Where the site is (`https://example.org`), for links in mails and webhooks.")
+    SITE_URL: Literal[""] | WebAddress = Field(
+        "", description="Where the site is (`https://example.org`), for links in mails and webhooks."
+    )
     DELIVERY_ATTEMPTS: int = Field(8, ge=1, le=50, description="Times that a mail or a webhook is tried before it is given up.")
     DELIVERY_PAUSE: float = Field(
         10.0,
@@ -107,8 +118,9 @@ class SecuritySettings(AppSettings):
     @field_validator("WEBHOOK_SECRET")
     @classmethod
     def _is_there_where_webhooks_are(cls, secret: SecretStr, info: ValidationInfo) -> SecretStr:
-        if info.data.get("ALERT_WEBHOOKS") and not secret.get_secret_value():
-            raise ValueError("ALERT_WEBHOOKS are signed with it")
+        length = len(secret.get_secret_value())
+        if length < MIN_SECRET_LENGTH and (length or info.data.get("ALERT_WEBHOOKS")):
+            raise ValueError(f"ALERT_WEBHOOKS are signed with it: at least {MIN_SECRET_LENGTH} characters")
         return secret
 
     # Enforcement (security.enforcement.guard)

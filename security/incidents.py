@@ -30,6 +30,7 @@ incident_escalated = Signal()
 RESOURCE: Final = "security.incident"
 MONITOR_NAME: Final = "security monitor"
 CLOSED_AT_ONCE: Final = 100
+NOT_CLOSED: Final = [Incident.State.OPEN, Incident.State.ACKNOWLEDGED]
 MAX_REMARK_LENGTH: Final = 4_000
 
 
@@ -130,9 +131,6 @@ def close_quiet() -> int:
         for incident in quiet
     ]
     return sum(closed)
-
-
-NOT_CLOSED: Final = [Incident.State.OPEN, Incident.State.ACKNOWLEDGED]
 
 
 def _closed(author: str) -> dict[str, Any]:

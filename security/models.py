@@ -70,7 +70,7 @@ class Incident(models.Model):
 
 
 class Evidence(models.Model):
-    """An event that belongs to an incident: the first ones and the latest ones are kept (`security.incidents`)."""
+    """An event that belongs to an incident: the first ones and the latest ones are kept (`security.evidence`)."""
 
     id = models.BigAutoField(primary_key=True)
     incident = models.ForeignKey(Incident, models.CASCADE, related_name="evidence")

@@ -16,11 +16,11 @@ from events.client_ip import undeclared_proxy
 from events.types import utcnow
 from security.admin.figures import HOURS, OPTIONS, Frequent, figures
 from security.admin.pages import audit_url
+from security.incidents import NOT_CLOSED
 from security.memory import seen_proxies
 from security.models import CoolOff, Delivery, Incident, Severity
 
 SHOWN: Final = 10
-NOT_CLOSED: Final = (Incident.State.OPEN, Incident.State.ACKNOWLEDGED)
 # The worst first.
 BY_SEVERITY: Final = [*Severity][::-1]
 RANK: Final = Case(

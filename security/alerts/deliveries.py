@@ -116,6 +116,9 @@ def _attempt(delivery: Delivery) -> str:
     """Send it. What went wrong, in words; nothing if it is there."""
     if delivery.attempts > settings().DELIVERY_ATTEMPTS:  # who tried last ended before it could tell how that ended
         return delivery.last_error or "the last attempt was not finished"
+    targets = {"mail": settings().ALERT_MAIL, "webhook": settings().ALERT_WEBHOOKS}
+    if delivery.target not in targets[delivery.channel]:  # tried again: another process may have newer settings
+        return "is not in the settings any more"
     try:
         SENDERS[delivery.channel](delivery)
     except Exception as error:

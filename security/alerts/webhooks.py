@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 import ssl
 import time
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -16,6 +18,10 @@ import orjson
 from security.alerts.messages import incident_url, message_id
 from security.conf import settings
 from security.models import Delivery
+
+# A webhook's URL is often its secret, and httpx logs each that it asks for.
+_posting: ContextVar[bool] = ContextVar("security_webhook_posting", default=False)
+logging.getLogger("httpx").addFilter(lambda record: not _posting.get())
 
 
 class Refused(Exception):
@@ -60,6 +66,7 @@ def content(delivery: Delivery) -> dict[str, Any]:
 
 
 async def _status(url: str, body: bytes, headers: dict[str, str], seconds: float) -> int:
+    _posting.set(True)  # ends with the task
     async with (
         httpx.AsyncClient(timeout=seconds, follow_redirects=False, verify=_authorities()) as client,
         # A deadline for all of it: httpx's own timeouts begin anew with each byte of a receiver that answers slowly on purpose.

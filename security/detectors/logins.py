@@ -113,7 +113,8 @@ class Surge:
 
     Catches stuffing and spraying from so many addresses, and at so many accounts, that each alone does nothing unusual. It is password
     spraying where most are for different accounts. Doesn't catch what grows slowly. A site that has more failures in a quiet window
-    than SURGE_FAILURES * (1 + 11 / SURGE_FACTOR) needs a higher SURGE_FAILURES: no more are remembered.
+    than SURGE_FAILURES * (1 + 11 / SURGE_FACTOR) needs a higher SURGE_FAILURES: no more are remembered. Where
+    counters are new nothing is known of what is usual: a busy site may have one incident then. To wait would hide sprays on quiet sites.
     """
 
     kind = "login_failure_surge"

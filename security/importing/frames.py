@@ -72,7 +72,7 @@ class Framer:
         """The frame that ends with the line. None if none does. Raises BadLine."""
         try:
             return self._frame(line)
-        except (ValueError, OverflowError) as error:
+        except (ValueError, OverflowError, TypeError, RecursionError, OSError) as error:  # a log holds whatever somebody sent
             raise BadLine(str(error)) from None
 
     def _frame(self, line: str) -> Frame | None:

@@ -27,7 +27,7 @@ DISCONNECTED: Final = re.compile(
     re.DOTALL,
 )
 PAM: Final = re.compile(
-    r"(?:pam_\w+\(([^:)]*):auth\): authentication failure|PAM (\d+) more authentication failures?); (.*)", re.DOTALL
+    r"(?:pam_\w+\(([^:)]*):auth\): authentication failure|PAM (\d{1,6}) more authentication failures?); (.*)", re.DOTALL
 )
 PAM_FIELD: Final = re.compile(r"\b(rhost|user)=(\S*)")
 

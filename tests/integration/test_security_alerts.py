@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 TARGETS = {
     "ALERT_MAIL": ["ops@example.org", "sec@example.org"],
     "ALERT_WEBHOOKS": ["https://hooks.example.org/a"],
-    "WEBHOOK_SECRET": "s",
+    "WEBHOOK_SECRET": "sixteen or more.",
     "DELIVER_IN_BACKGROUND": False,
 }
 HOSTILE = "a\r\nBcc: evil@example.org\n\u2028<b>x</b>\x00\x07" + "y" * 300
@@ -177,9 +177,14 @@ def test_a_hostile_summary_breaks_no_mail(settings: Any) -> None:
     [
         ({"ALERT_MAIL": ["nobody"]}, "ALERT_MAIL"),
         ({"ALERT_MAIL": ["a@b\nBcc: c@d"]}, "ALERT_MAIL"),
-        ({"ALERT_WEBHOOKS": ["ftp://example.org/"], "WEBHOOK_SECRET": "s"}, "ALERT_WEBHOOKS"),
-        ({"ALERT_WEBHOOKS": ["file:///etc/passwd"], "WEBHOOK_SECRET": "s"}, "ALERT_WEBHOOKS"),
+        ({"ALERT_WEBHOOKS": ["ftp://example.org/"], "WEBHOOK_SECRET": "s" * 16}, "ALERT_WEBHOOKS"),
+        ({"ALERT_WEBHOOKS": ["file:///etc/passwd"], "WEBHOOK_SECRET": "s" * 16}, "ALERT_WEBHOOKS"),
         ({"ALERT_WEBHOOKS": ["https://example.org/"]}, "WEBHOOK_SECRET"),
+        ({"WEBHOOK_SECRET": "x" * 15}, "WEBHOOK_SECRET"),
+        ({"SITE_URL": "example.org"}, "SITE_URL"),
+        ({"REDIS_URL": "nonsense"}, "REDIS_URL"),
+        ({"REDIS_URL": "redis://a:b"}, "REDIS_URL"),
+        ({"ALERT_MAIL_SEVERITY": "bad"}, "ALERT_MAIL_SEVERITY"),
         ({"DELIVERY_ATTEMPTS": 0}, "DELIVERY_ATTEMPTS"),
     ],
 )

@@ -12,9 +12,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from aiosmtpd.controller import Controller
+from django.conf import settings as django_settings
 from django.core.management import call_command
+from django.test import override_settings
 
 from events.stats import stats
 from events.types import utcnow
@@ -29,7 +32,7 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SECRET = "shared"
+SECRET = "shared by the two"
 PAGE = ROOT / "docs" / "how-to" / "work-on-incidents.md"
 
 
@@ -48,6 +51,10 @@ def impatient(settings: Any) -> None:
 
 
 def due(target: str, channel: str = "webhook", **fields: Any) -> Delivery:
+    """A delivery that is due, to a target that is in the settings."""
+    name = "ALERT_WEBHOOKS" if channel == "webhook" else "ALERT_MAIL"
+    configured = django_settings.SECURITY
+    override_settings(SECURITY=configured | {name: [*configured.get(name, []), target]}).enable()  # `configured` ends it
     return Delivery.objects.create(
         incident=incident(subject=target), channel=channel, target=target, next_attempt_at=utcnow(), **fields
     )
@@ -74,6 +81,26 @@ def test_a_webhook_that_recovers_gets_it_once_it_does() -> None:
     assert len({headers["X-Delivery-ID"] for headers, _ in server.got}) == 1
 
 
+def test_a_target_that_was_removed_gets_nothing_and_is_given_up(settings: Any) -> None:
+    with receiver(200) as server:
+        delivery = due(server.url)
+        settings.SECURITY = {"DELIVERY_ATTEMPTS": 2}
+        states = [tried(delivery).state for _ in range(2)]
+    assert server.got == []
+    assert (states, delivery.last_error) == (["pending", "failed"], "is not in the settings any more")
+
+
+def test_a_webhooks_url_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with receiver(200, 500) as server:
+        target = f"{server.url}hook-s3cr3t"
+        state = tried(due(target)).state
+        httpx.get(server.url + "asked-by-others", trust_env=False)
+    assert state == "sent"
+    assert "hook-s3cr3t" not in caplog.text
+    assert "asked-by-others" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -94,9 +121,7 @@ def test_what_counts_as_delivered(answer: int | str, said: str, request: pytest.
     assert len(server.got) == 1, "a redirect is not followed"
 
 
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:{port}/", "http://[::1/", "http://a..b/", "http://" + "a" * 64 + ".example/", "ftp://127.0.0.1/"]
-)
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/", "http://[::1/", "http://a..b/", "http://" + "a" * 64 + ".example/"])
 def test_a_webhook_that_nobody_answers_is_tried_again(url: str) -> None:
     delivery = tried(due(url.format(port=free_port())))
     assert (delivery.state, delivery.attempts) == ("pending", 1)
@@ -208,7 +233,7 @@ def test_an_alert_that_is_renewed_while_it_is_sent_is_sent_again(impatient: None
 def test_processes_share_the_work_and_send_each_once(databases: Databases, tmp_path: Path, number: int) -> None:
     with receiver(200) as server:
         env = base_environment() | {"DATABASE_URL": databases.create(), "VAR_DIR": str(tmp_path)}
-        env |= {"SECURITY_WEBHOOK_SECRET": SECRET, "NO_PROXY": "127.0.0.1"}
+        env |= {"SECURITY_WEBHOOK_SECRET": SECRET, "SECURITY_ALERT_WEBHOOKS": server.url, "NO_PROXY": "127.0.0.1"}
         with DjangoProcess(env) as one, DjangoProcess(env) as other:
             one.run(
                 "from tests.support.desk import incident\nfrom security.models import Delivery\nfrom events.types import utcnow\n"

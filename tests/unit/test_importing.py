@@ -128,7 +128,8 @@ def test_with_the_first_lines_year_it_goes_on_at_new_year() -> None:
 @pytest.mark.parametrize(
     "line",
     ["nonsense", "Foo  9 10:01:02 web1 sshd[1]: x", "Feb 31 10:01:02 web1 sshd[1]: x", "Feb  9 25:01:02 web1 sshd[1]: x", "{",
-     '{"MESSAGE": "x"}', '{"MESSAGE": [1, 999], "__REALTIME_TIMESTAMP": "1"}', "2026-99-09T10:01:02Z web1 sshd[1]: x", "\0\x1b[2J"],
+     '{"MESSAGE": "x"}', '{"a":' * 5_000 + "1" + "}" * 5_000,
+     '{"MESSAGE": ["a"], "__REALTIME_TIMESTAMP": "1"}', '{"MESSAGE": "x", "__REALTIME_TIMESTAMP": []}', '{"MESSAGE": [1, 999], "__REALTIME_TIMESTAMP": "1"}', "2026-99-09T10:01:02Z web1 sshd[1]: x", "\0\x1b[2J"],
 )  # fmt: skip
 def test_a_bad_line_is_told(line: str) -> None:
     with pytest.raises(BadLine):
