@@ -149,6 +149,8 @@ class SecuritySettings(AppSettings):
         # What keeps a counter full during a cool-off is in its window.
         if value > info.data.get("ATTEMPT_WINDOW", value):
             raise ValueError("must be at most ATTEMPT_WINDOW")
+        if value < info.data.get("COOL_OFF", value):
+            raise ValueError("must be at least COOL_OFF")
         return value
 
 
