@@ -136,7 +136,11 @@ class SecuritySettings(AppSettings):
         60, ge=1, le=86_400, description="Seconds of the first cool-off. Each further one within a day is twice as long."
     )
     COOL_OFF_MAX: int = Field(
-        900, ge=1, le=86_400, description="Seconds of the longest cool-off, at most `ATTEMPT_WINDOW`: none is for ever."
+        900,
+        ge=1,
+        le=86_400,
+        validate_default=True,
+        description="Seconds of the longest cool-off, at least `COOL_OFF` and at most `ATTEMPT_WINDOW`: none is for ever.",
     )
     REMEMBER_SIGN_INS: int = Field(
         30, ge=1, le=365, description="Days that an address is known as one from which an account signed in."

@@ -11,6 +11,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from security.counters import count_gated, counters
 from security.enforcement import cool_offs, known_networks
 from security.enforcement.cool_offs import Claim, Scope
 from security.networks import network_of
-from security.sources.telling import name_of, tell
+from security.sources.telling import name_of, remember_later, tell
 
 LOGIN_REFUSED: Final = "auth.login_refused"
 PAIR, ACCOUNT, ADDRESS = "pair", "account", "address"
@@ -162,7 +163,7 @@ def _on_logged_in(**kwargs: Any) -> None:
         return
     _succeeded(attempt)
     if attempt.network:
-        known_networks.remember(attempt.name, attempt.network, attempt.at)
+        remember_later(partial(known_networks.remember, attempt.name, attempt.network, attempt.at))
 
 
 def _on_login_failed(**kwargs: Any) -> None:
