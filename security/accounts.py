@@ -8,18 +8,21 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 
 MAX_USERNAME_LENGTH = 1_000
 
 
 def find_account(username: Any) -> Any | None:
     """The user whose username it is, as signing in would find it; None if it is nobody's."""
-    if not isinstance(username, str) or len(username) > MAX_USERNAME_LENGTH or not _is_storable(username):
+    if not isinstance(username, (str, int)):
+        return None
+    text = str(username)
+    if len(text) > MAX_USERNAME_LENGTH or not _is_storable(text):
         return None
     try:
-        return get_user_model()._default_manager.get_by_natural_key(username)
-    except ObjectDoesNotExist:
+        return get_user_model()._default_manager.get_by_natural_key(text)
+    except (ObjectDoesNotExist, ValidationError, ValueError):  # the latter: usernames are numbers or UUIDs there
         return None
 
 

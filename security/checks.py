@@ -14,6 +14,7 @@ from events.checks import settings_errors
 from events.client_ip import undeclared_proxy
 from events.conf import EventsSettings
 from events.conf import settings as events_settings
+from security.backends import GuardBackend
 from security.conf import SecuritySettings, redis_url, settings
 from security.memory import seen_proxies
 from security.middleware import SecurityMiddleware
@@ -100,13 +101,18 @@ def check_proxies(databases: Sequence[str] | None = None, **kwargs: Any) -> list
 def check_guard(**kwargs: Any) -> list[CheckMessage]:
     """security.E010: attempts to sign in are to be refused, and the backend that does it is not the first."""
     backends = list(django_settings.AUTHENTICATION_BACKENDS)
-    if check_settings() or not settings().ENFORCE or backends[:1] == [GUARD]:
+    if check_settings() or not settings().ENFORCE or (backends and _is_guard(backends[0])):
         return []
     return [
         Error(
-            f"SECURITY['ENFORCE'] is on, and {GUARD} is {'not the first' if GUARD in backends else 'not one'} of "
+            f"SECURITY['ENFORCE'] is on, and {GUARD} is {'not the first' if any(map(_is_guard, backends)) else 'not one'} of "
             "AUTHENTICATION_BACKENDS: passwords are checked before an attempt is counted.",
             hint=f"Put {GUARD!r} at the beginning of AUTHENTICATION_BACKENDS.",
             id="security.E010",
         )
     ]
+
+
+def _is_guard(backend: str) -> bool:
+    found = import_string(backend)
+    return isinstance(found, type) and issubclass(found, GuardBackend)

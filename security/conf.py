@@ -151,7 +151,11 @@ class SecuritySettings(AppSettings):
         60, ge=1, le=86_400, description="Seconds of the first cool-off. Each further one within a day is twice as long."
     )
     COOL_OFF_MAX: int = Field(
-        900, ge=1, le=86_400, description="Seconds of the longest cool-off, at most `ATTEMPT_WINDOW`: none is for ever."
+        900,
+        ge=1,
+        le=86_400,
+        validate_default=True,
+        description="Seconds of the longest cool-off, at least `COOL_OFF` and at most `ATTEMPT_WINDOW`: none is for ever.",
     )
     REMEMBER_SIGN_INS: int = Field(
         30, ge=1, le=365, description="Days that an address is known as one from which an account signed in."
@@ -164,6 +168,8 @@ class SecuritySettings(AppSettings):
         # What keeps a counter full during a cool-off is in its window.
         if value > info.data.get("ATTEMPT_WINDOW", value):
             raise ValueError("must be at most ATTEMPT_WINDOW")
+        if value < info.data.get("COOL_OFF", value):
+            raise ValueError("must be at least COOL_OFF")
         return value
 
 

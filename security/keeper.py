@@ -1,4 +1,4 @@
-"""Closes incidents that are quiet: in the background of server processes, any of which may."""
+"""Closes incidents that are quiet, and deletes what counts no more: in the background of server processes, any of which may."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import threading
 
 from django.db import Error, connections
 
+from events.types import utcnow
 from security.conf import settings
+from security.counters.database import forget_expired
 from security.incidents import close_quiet
 
 logger = logging.getLogger("security.incidents")
@@ -45,8 +47,10 @@ class Keeper:
         while not self._stopping.is_set():
             try:
                 close_quiet()
+                while forget_expired(utcnow()):
+                    pass
             except Error:
-                logger.exception("Quiet incidents can't be closed now; the next look tries again")
+                logger.exception("Quiet incidents or expired counters are left as they are; the next look tries again")
             connections.close_all()
             self._stopping.wait(settings().INCIDENT_INTERVAL)
 

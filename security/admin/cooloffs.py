@@ -14,7 +14,7 @@ from unfold.decorators import action, display
 
 from events.readonly import ReadOnlyAdmin, one_line_time
 from events.types import utcnow
-from security.enforcement import guard
+from security.enforcement import cool_offs
 from security.models import CoolOff
 
 
@@ -41,7 +41,7 @@ class CoolOffAdmin(ReadOnlyAdmin):
         if not self.has_release_permission(request):
             raise PermissionDenied
         author = request.user.get_username()
-        released = sum(guard.release(subject, author) for subject in chosen.values_list("subject", flat=True))
+        released = sum(cool_offs.release(subject, author) for subject in chosen.values_list("subject", flat=True))
         self.message_user(request, f"{released} of {len(chosen)} released.", messages.SUCCESS if released else messages.WARNING)
         return None
 

@@ -23,6 +23,9 @@ COOL_OFF_RELEASED: Final = "auth.cool_off_released"
 # A cool-off that ended so long ago does not make the next one longer.
 FORGOTTEN: Final = timedelta(days=1)
 CLEANED_AT_ONCE: Final = 100
+# Of this process, until when: what is refused anyway then touches no counter, and a flood of new names makes no rows.
+MAX_SEEN: Final = 10_000
+_seen: dict[str, datetime] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ def claim(scope: Scope, account: str | None, now: datetime) -> Claim:
     if row is None:
         claimed = _open(scope, account, now)
     elif row.until > now:
+        _see(row)
         return Claim(row.until, True, False, row.times)
     else:
         claimed = _renew(row, now)
@@ -78,6 +82,23 @@ def claim(scope: Scope, account: str | None, now: datetime) -> Claim:
     # Keeps the counter full until the cool-off is over, also where the failures leave the window sooner.
     counters().count([scope.hit], now, times=scope.limit)
     return claimed
+
+
+def standing(subject: str, now: datetime) -> Claim | None:
+    """What becomes of an attempt where this process knows of a cool-off that is in force: asked of the database only then."""
+    if _seen.get(subject, now) <= now:
+        return None
+    row = in_force(now).filter(subject=subject).first()
+    if row is None:  # released
+        _seen.pop(subject, None)
+        return None
+    return Claim(row.until, True, False, row.times)
+
+
+def _see(row: CoolOff) -> None:
+    if len(_seen) >= MAX_SEEN:
+        _seen.clear()
+    _seen[row.subject] = row.until
 
 
 def end(subjects: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from security.counters import count_gated, counters
 from security.enforcement import cool_offs, known_networks
 from security.enforcement.cool_offs import Claim, Scope
 from security.networks import network_of
-from security.sources.telling import name_of, tell
+from security.sources.telling import name_of, remember_later, tell
 
 LOGIN_REFUSED: Final = "auth.login_refused"
 PAIR, ACCOUNT, ADDRESS = "pair", "account", "address"
@@ -99,14 +100,11 @@ def was_refused(username: Any) -> bool:
     return attempt is not None and attempt.refused and attempt.name == _name_of(username)
 
 
-def release(subject: str, author: str) -> bool:
-    """See `security.enforcement.cool_offs.release`."""
-    return cool_offs.release(subject, author)
-
-
 def _reserve(attempt: Attempt, username: Any) -> tuple[Scope, Claim] | None:
     """Count the attempt. What refuses it, if anything: then it does not count. What the pair refuses counts for nothing else, not even
     until it is taken back: who tries many at once must not make a limit full that others share."""
+    if standing := _standing(attempt):
+        return standing
     first, *others = attempt.scopes
     hits = [scope.hit for scope in others]
     counts = count_gated(first.hit, first.limit, hits, attempt.at)
@@ -118,10 +116,26 @@ def _reserve(attempt: Attempt, username: Any) -> tuple[Scope, Claim] | None:
     return _refuse(attempt, full, attempt.scopes, username)
 
 
+def _standing(attempt: Attempt) -> tuple[Scope, Claim] | None:
+    """What refuses the attempt without its being counted: a cool-off that this process knows of, and that is still in force."""
+    for scope in attempt.scopes:
+        claimed = cool_offs.standing(scope.subject, attempt.at)
+        if claimed and not _is_spared(attempt, scope):
+            return scope, claimed
+    return None
+
+
+def _is_spared(attempt: Attempt, scope: Scope) -> bool:
+    """Whether only the pair's limit holds there."""
+    return (
+        scope.kind != PAIR and bool(attempt.network) and known_networks.is_known(attempt.name, attempt.network or "", attempt.at)
+    )
+
+
 def _refuse(attempt: Attempt, full: list[Scope], counted: list[Scope], username: Any) -> tuple[Scope, Claim] | None:
     """Which of the scopes that are full refuses the attempt, if any: then it is taken back where it was counted."""
     for scope in full:
-        if scope.kind != PAIR and attempt.network and known_networks.is_known(attempt.name, attempt.network, attempt.at):
+        if _is_spared(attempt, scope):
             continue
         claimed = cool_offs.claim(scope, _account_of(scope, username), attempt.at)
         if claimed.refused:
@@ -149,7 +163,7 @@ def _on_logged_in(**kwargs: Any) -> None:
         return
     _succeeded(attempt)
     if attempt.network:
-        known_networks.remember(attempt.name, attempt.network, attempt.at)
+        remember_later(partial(known_networks.remember, attempt.name, attempt.network, attempt.at))
 
 
 def _on_login_failed(**kwargs: Any) -> None:
@@ -202,7 +216,8 @@ def _scopes(name: str, network: str | None) -> list[Scope]:
 
 def _name_of(username: Any) -> str:
     """Names that some backend may take for the same are one."""
-    text = unicodedata.normalize("NFKC", str(username)[:MAX_USERNAME_LENGTH]).casefold().strip()
+    # Upper case first: databases that compare so take "ı" and "ſ" for "i" and "s", and casefold alone does not.
+    text = unicodedata.normalize("NFKC", str(username)[:MAX_USERNAME_LENGTH]).upper().casefold().replace("i\u0307", "i").strip()
     return username_hash(text)
 
 

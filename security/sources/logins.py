@@ -16,7 +16,7 @@ from events.context import RequestContext, current_context, user_actor
 from security.accounts import find_account, username_hash
 from security.adapter import LOGIN_FAILURE, LOGIN_SUCCESS, LOGOUT
 from security.enforcement.guard import was_refused
-from security.sources.telling import account_id, name_of, tell
+from security.sources.telling import account_id, isolated, name_of, tell
 
 
 def connect() -> None:
@@ -26,15 +26,18 @@ def connect() -> None:
     user_login_failed.connect(_on_login_failed, dispatch_uid="security.login_failed")
 
 
+@isolated
 def _on_logged_in(request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
     tell(LOGIN_SUCCESS, name_of(user), account=user, request=request, metadata=_actor(user))
 
 
+@isolated
 def _on_logged_out(request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
     if user is not None:  # somebody was signed in
         tell(LOGOUT, name_of(user), account=user, request=request, metadata=_actor(user), details=["logout"])
 
 
+@isolated
 def _on_login_failed(credentials: Mapping[str, Any], request: HttpRequest | None = None, **kwargs: Any) -> None:
     username = credentials.get(get_user_model().USERNAME_FIELD, credentials.get("username"))
     if was_refused(username):  # told as what it is, and no password was looked at

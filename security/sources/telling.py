@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from django.db import connections, transaction
@@ -13,6 +13,7 @@ from django.http import HttpRequest
 
 from events.conf import WriteMode, settings
 from events.context import current_context, request_context, use_context
+from events.handlers import call_isolated
 from events.manager import emit, unified_event_manager
 from events.types import MAX_LABEL_LENGTH, EventCategory, EventPriority, UnifiedEvent, create_event
 from events.writer import usual_mode
@@ -61,7 +62,7 @@ def account_id(user: Any) -> str | None:
 
 def name_of(user: Any) -> dict[str, Any]:
     """A user's name, as data of an event."""
-    return {"username": user.get_username().replace("\0", "\ufffd")}
+    return {"username": str(user.get_username()).replace("\0", "\ufffd")}
 
 
 def printable(text: Any, limit: int = MAX_TEXT_LENGTH) -> str:
@@ -75,6 +76,16 @@ def remember_later(action: Callable[[], object]) -> None:
         action()
     else:
         unified_event_manager.writer.later(action)
+
+
+def isolated(receiver: Callable[..., None]) -> Callable[..., None]:
+    """The receiver of a signal of Django's: what it raises is logged and counted, and stops neither who signs in nor a save."""
+
+    @wraps(receiver)
+    def receive(**arguments: Any) -> None:
+        call_isolated(receiver, **arguments)
+
+    return receive
 
 
 @contextmanager

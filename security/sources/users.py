@@ -14,6 +14,7 @@ from django.db import connections, models
 from django.db.models.signals import post_delete, post_save, pre_save
 
 from security.sources import accounts, logins, permissions
+from security.sources.telling import isolated
 
 UID = "security.users"
 
@@ -34,6 +35,7 @@ def watched(model: type[models.Model]) -> frozenset[str]:
     return frozenset(field.name for field in model._meta.concrete_fields if field.name in wanted)
 
 
+@isolated
 def _before_save(sender: Any, instance: Any, raw: bool, using: str, update_fields: frozenset[str] | None, **kwargs: Any) -> None:
     names = watched(sender) if update_fields is None else watched(sender) & update_fields
     is_new = instance.pk is None or (instance._state.adding and instance._meta.pk.has_default())
@@ -45,6 +47,7 @@ def _before_save(sender: Any, instance: Any, raw: bool, using: str, update_field
         instance._state.security_before = rows.values(*names).first()
 
 
+@isolated
 def _on_saved(instance: Any, created: bool, raw: bool, using: str, update_fields: frozenset[str] | None, **kwargs: Any) -> None:
     before, instance._state.security_before = getattr(instance._state, "security_before", None), None
     if created and not raw:
@@ -61,6 +64,7 @@ def _on_saved(instance: Any, created: bool, raw: bool, using: str, update_fields
         logins.tell_password_changed(instance, changes, update_fields, using)
 
 
+@isolated
 def _on_deleted(instance: Any, using: str, **kwargs: Any) -> None:
     accounts.tell_deleted(instance, using)
 

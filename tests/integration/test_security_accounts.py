@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.signals import user_logged_in
 from django.core import mail
 from django.db import connection, transaction
 from django.test import AsyncClient, Client
@@ -25,7 +27,7 @@ from events.manager import unified_event_manager
 from events.models import JournalEntry
 from events.stats import stats
 from events.testing import Captured, captured_events, wait_published
-from security.accounts import username_hash
+from security.accounts import find_account, username_hash
 from security.memory import LIMITS, Kind, memory, seen_proxies, values_of
 from security.models import Remembered
 from security.sources import sessions, tokens
@@ -57,6 +59,29 @@ def test_an_account_that_is_made_and_deleted_is_told() -> None:
     assert (made.user_id, made.data) == (pk, {"username": "root", "staff": True, "superuser": True})
     assert made.metadata["owasp"] == f"user_created:{pk},staff,superuser"
     assert events.one("account.deleted").user_id == pk
+
+
+def test_usernames_may_be_numbers(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(User, "USERNAME_FIELD", "id")
+    with captured_events() as events:
+        alice.is_active = False
+        alice.save()
+        user_logged_in.send(sender=User, request=None, user=alice)
+    assert told(events) == ["account.deactivated"]
+    assert [event.data["username"] for event in events] == [str(alice.pk)] * 2
+    assert find_account(alice.pk) == find_account(str(alice.pk)) == alice
+    assert find_account("alice") is find_account(["alice"]) is find_account("9" * 30) is None
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_trouble_in_telling_stops_no_save(alice: User, monkeypatch: pytest.MonkeyPatch, in_transaction: bool) -> None:
+    monkeypatch.setattr(User, "get_username", lambda self: 1 // 0)
+    alice.is_active = False
+    errors = stats.snapshot()["handler_errors"]
+    with transaction.atomic() if in_transaction else nullcontext():
+        alice.save()
+    assert not User.objects.get(pk=alice.pk).is_active
+    assert stats.snapshot()["handler_errors"] == errors + 1
 
 
 def test_an_account_that_is_deactivated_and_comes_back_is_told_and_by_whom(alice: User) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from security.backends import GuardBackend
 from security.checks import GUARD, check_counters, check_guard, check_middleware, check_monitor, check_proxies, check_settings
 from security.memory import Kind, memory
 from security.monitor import monitor
@@ -86,7 +87,18 @@ def test_a_guard_that_is_not_the_first_backend_is_an_error(
     assert [error.id for error in check_guard()] == (["security.E010"] if complains else [])
 
 
-def test_a_cool_off_that_outlasts_its_window_is_an_error(settings: Any) -> None:
-    settings.SECURITY = {"ATTEMPT_WINDOW": 300, "COOL_OFF_MAX": 600}
+@pytest.mark.parametrize("wrong", [{"ATTEMPT_WINDOW": 300, "COOL_OFF_MAX": 600}, {"ATTEMPT_WINDOW": 300}, {"COOL_OFF": 1_000}])
+def test_a_cool_off_that_outlasts_its_window_is_an_error(settings: Any, wrong: dict[str, int]) -> None:
+    settings.SECURITY = wrong
     (found,) = check_settings()
     assert "COOL_OFF_MAX" in found.msg
+
+
+class OwnGuard(GuardBackend):
+    """One of a project."""
+
+
+def test_a_guard_of_ones_own_is_one(settings: Any) -> None:
+    settings.SECURITY = {"ENFORCE": True}
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.OwnGuard", "django.contrib.auth.backends.ModelBackend"]
+    assert check_guard() == []

@@ -9,8 +9,10 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Q, QuerySet
 
+from security.accounts import find_account
 from security.enforcement import cool_offs
 from security.models import CoolOff
+from security.networks import network_of
 
 
 class Command(BaseCommand):
@@ -30,13 +32,18 @@ class Command(BaseCommand):
         if options["list"] + options["all"] + bool(subject) > 1:
             raise CommandError("Give one of a subject, --all and --list.")
         if not subject and not options["all"]:
-            for row in cool_offs.in_force():
+            rows = list(cool_offs.in_force())
+            if not rows:
+                self.stdout.write("No cool-off is in force.")
+            for row in rows:
                 self.stdout.write(
                     f"{row.subject}  until {row.until:%Y-%m-%d %H:%M:%S}  {row.times}×  {_account_name(row)}".rstrip()
                 )
             return
         rows = list(cool_offs.in_force() if options["all"] else _of(subject))
-        if not rows and not options["all"]:
+        if not rows and options["all"]:
+            self.stdout.write("No cool-off is in force.")
+        elif not rows:
             raise CommandError(f"No cool-off of {subject!r:.100} is in force.")
         released = [row.subject for row in rows if cool_offs.release(row.subject, author=_author())]
         for subject in released:
@@ -44,9 +51,10 @@ class Command(BaseCommand):
 
 
 def _of(subject: str) -> QuerySet[CoolOff]:
-    users = get_user_model()._default_manager.filter(**{get_user_model().USERNAME_FIELD: subject})
-    accounts = [subject, *(str(pk) for pk in users.values_list("pk", flat=True))]
-    return cool_offs.in_force().filter(Q(subject=subject) | Q(address=subject) | Q(account__in=accounts))
+    """Those of the username; only if it is nobody's, of the user id."""
+    account = find_account(subject)
+    named = subject if account is None else str(account.pk)
+    return cool_offs.in_force().filter(Q(subject=subject) | Q(address=network_of(subject) or subject) | Q(account=named))
 
 
 def _account_name(row: CoolOff) -> str:
