@@ -114,7 +114,10 @@ class Plan:
         snapshot.pop("_state", None)  # an instance's: it holds the snapshot
         for f in self.mutable:
             if f.attname in snapshot:
-                snapshot[f.attname] = f.frozen(snapshot[f.attname])
+                try:
+                    snapshot[f.attname] = f.frozen(snapshot[f.attname])
+                except Exception:  # noqa: BLE001 - the project's field can't write what it has read: that is unknown, and can be read
+                    del snapshot[f.attname]
         return snapshot
 
     def saved(self, known: Values, values: Values, names: Collection[str] | None) -> dict[str, Any]:

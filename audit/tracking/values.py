@@ -28,6 +28,8 @@ IMMUTABLE = (
 )  # fmt: skip
 # JSON that is kept stands in others: in the list of old and new, in the entry's object. orjson writes 254 in one another, and no more.
 AROUND = 4
+# Values that never change in place, whatever field they are of. Not those that Python takes for an int: JSON does not.
+UNCHANGING = frozenset({str, int, Decimal, datetime, date, time, timedelta, UUID})
 # What JSON can hold other values in.
 CONTAINERS = (dict, list, tuple, set)
 
@@ -56,7 +58,7 @@ class TrackedField:
 
     def frozen(self, value: Any) -> Any:
         """What a snapshot keeps of the value: itself where it can't change, else its JSON."""
-        if not self.is_mutable or value is None or type(value) is str:
+        if not self.is_mutable or value is None or type(value) in UNCHANGING:
             return value
         return dumped({"expression": type(value).__name__} if hasattr(value, "resolve_expression") else self.prepare(value))
 

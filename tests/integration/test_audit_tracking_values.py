@@ -14,11 +14,12 @@ from django.db import connection, transaction
 from django.db.models import JSONField, QuerySet, Value
 from django.test import TestCase
 
+from audit.tracking.changes import Declaration, Plan
 from audit.tracking.comparison import compare
 from tests.support.auditing import empty_log
 from tests.support.recorded import article, entries, one
 from tests.support.tracked.models import Article, Base, Child, Untracked
-from tests.support.tracked.special import Named, Nameless, Pair, Special
+from tests.support.tracked.special import JsonTextField, Named, Nameless, Pair, Special
 
 pytestmark = pytest.mark.django_db
 
@@ -82,6 +83,19 @@ def test_true_in_json_is_not_1() -> None:
     saved.extra = {"a": True}
     saved.save()
     assert one().changes["extra"] == [{"a": 1}, {"a": True}]
+
+
+def test_what_a_field_can_not_write_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(JsonTextField, "get_prep_value", lambda self, value: 1 / 0)
+    assert Plan(Special, Declaration()).loaded({"id": 1, "conf": True, "lower": "a"}) == {"id": 1, "lower": "a"}
+
+
+@pytest.mark.parametrize(("old", "new"), [(1, True), (1, 1.0), (0, False), ("1", 1)])
+def test_json_that_python_takes_for_the_same_is_another(old: Any, new: Any) -> None:
+    saved = article(extra=old)
+    saved.extra = new
+    saved.save()
+    assert [type(value) for value in one().changes["extra"]] == [type(old), type(new)]
 
 
 # JSON of any size
