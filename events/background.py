@@ -7,9 +7,13 @@ import queue
 import threading
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from django.db import connections
+
+# Seconds that a fork waits for the jobs.
+FORK_TIMEOUT = 10.0
 
 
 class Service(Protocol):
@@ -56,7 +60,8 @@ class Background:
 
     def __init__(self) -> None:
         self._reset()
-        os.register_at_fork(after_in_child=self._reset)
+        # What is begun may have the database open, which must not be when a process forks; the publisher, which it may need, ends later.
+        os.register_at_fork(before=partial(self.drain, FORK_TIMEOUT), after_in_child=self._reset)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()

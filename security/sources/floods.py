@@ -125,7 +125,7 @@ class Floods:
 
     def __init__(self) -> None:
         self._reset()
-        os.register_at_fork(after_in_child=self._reset)
+        os.register_at_fork(before=self._end_thread, after_in_child=self._reset)
         atexit.register(self.stop)
 
     def _reset(self) -> None:
