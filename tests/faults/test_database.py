@@ -169,6 +169,8 @@ class Backup:
             self._execute("DELETE FROM {0}; INSERT INTO {0} SELECT * FROM backup_{0}")
 
     def _execute(self, statement: str) -> None:
+        """On each table, all as they are at one moment: others go on writing."""
         with psycopg.connect(self._url) as connection:
+            connection.execute(f"LOCK TABLE {', '.join(TABLES)} IN EXCLUSIVE MODE")
             for table in TABLES:
                 connection.execute(statement.format(table))

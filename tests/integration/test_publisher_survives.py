@@ -269,9 +269,10 @@ with transaction.atomic():
 COUNTED = """
 from events.models import JournalEntry
 from security.models import Incident
-published = JournalEntry.objects.filter(position__isnull=False, category="security").order_by("position")
+types = ["auth.login_failure", "suspicious.brute_force"]
+published = JournalEntry.objects.filter(position__isnull=False, category="security", event_type__in=types).order_by("position")
 result = {
-    "counted": list(Incident.objects.values_list("events", flat=True)),
+    "counted": list(Incident.objects.filter(kind="brute_force").values_list("events", flat=True)),
     "published": list(published.values_list("event_type", flat=True)),
 }
 """

@@ -17,6 +17,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from django.conf import settings as django_settings
 from django.core.management import call_command
+from django.db import connections
 from django.test import override_settings
 
 from events.stats import stats
@@ -188,10 +189,16 @@ def test_the_receiver_in_the_docs_verifies() -> None:
 # Several processes
 
 
+def deliver_and_close() -> None:
+    """In a thread of its own."""
+    list(courier.deliver())
+    connections.close_all()
+
+
 def test_one_who_has_claimed_it_is_the_only_one_who_tries(impatient: None) -> None:
     with receiver(Receiver.HANG) as server:
         delivery = due(server.url)
-        first = threading.Thread(target=lambda: list(courier.deliver()))
+        first = threading.Thread(target=deliver_and_close)
         first.start()
         wait_for(lambda: server.got, "the first to try")
         assert list(courier.deliver()) == []
@@ -219,7 +226,7 @@ def test_a_last_attempt_that_was_not_finished_is_given_up() -> None:
 def test_an_alert_that_is_renewed_while_it_is_sent_is_sent_again(impatient: None) -> None:
     with receiver(Receiver.HANG, 200) as server:
         delivery = due(server.url)
-        sending = threading.Thread(target=lambda: list(courier.deliver()))
+        sending = threading.Thread(target=deliver_and_close)
         sending.start()
         wait_for(lambda: server.got, "the first to try")
         Delivery.objects.update(attempts=0, next_attempt_at=utcnow())  # as `alert` does
