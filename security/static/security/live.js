@@ -7,16 +7,17 @@ const THROTTLE = 1_000;
 const live = document.getElementById('security-live');
 const news = document.getElementById('security-news');
 let timer = null;
+let looking = Promise.resolve();
 
 window.securityStream?.onAny(schedule);
 window.securityStream?.onGap(schedule);
 setInterval(() => document.hidden || schedule(), Number(live.dataset.every) * 1_000);
 
-/** Many events at once are one fetch. */
+/** Many events at once are one fetch. What comes while one is under way is for the next. */
 function schedule() {
-  timer ??= setTimeout(async () => {
-    await look();
+  timer ??= setTimeout(() => {
     timer = null;
+    looking = looking.then(look).catch(console.error);
   }, THROTTLE);
 }
 
