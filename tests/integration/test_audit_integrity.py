@@ -19,6 +19,7 @@ from pytest_django import DjangoAssertNumQueries
 from audit.evidence import holds, integrity, log, verification
 from audit.evidence.integrity import state
 from audit.models import AuditEntry, AuditSeal
+from events.testing import wait_published
 from events.types import utcnow
 from tests.support.auditing import execute, found, seal, tamper, write, write_old
 
@@ -35,6 +36,7 @@ def member(name: str, *permissions: str, staff: bool = True, superuser: bool = F
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     client = Client(enforce_csrf_checks=csrf)
     client.force_login(user)
+    wait_published()
     return client
 
 
