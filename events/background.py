@@ -14,6 +14,8 @@ from django.db import connections
 
 # Seconds that a fork waits for the jobs.
 FORK_TIMEOUT = 10.0
+# Seconds that a service may take to end.
+STOP_TIMEOUT = 10.0
 
 
 class Service(Protocol):
@@ -24,6 +26,49 @@ class Service(Protocol):
 
     def stop(self) -> None:
         """End, when what is begun is done."""
+
+
+class ThreadService:
+    """A service (`Service`) in a thread of its own, which ends before the process forks. A subclass says what runs, under which `name`, and
+    whether servers are to run it."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self._reset()
+        os.register_at_fork(before=self.stop, after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def is_wanted(self) -> bool:
+        """Whether the settings have servers run it."""
+        raise NotImplementedError
+
+    def run(self, stopping: threading.Event) -> None:
+        """Do the work until `stopping` is set; while the database is away, go on trying."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Begin, if it is wanted. Doing it again changes nothing."""
+        if self._thread is None and self.is_wanted():
+            self._stopping.clear()
+            self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Let what is begun be finished, end the thread."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._stopping.set()
+            thread.join(STOP_TIMEOUT)
+
+    def _run(self) -> None:
+        try:
+            self.run(self._stopping)
+        finally:
+            connections.close_all()
 
 
 _services: list[Service] = []

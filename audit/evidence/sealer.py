@@ -23,6 +23,7 @@ from audit.evidence.horizon import Horizon
 from audit.evidence.log import last_seal
 from audit.evidence.seals import Seal, make_seal
 from audit.models import AuditSeal, SealerLease
+from events.background import ThreadService
 from events.conf import settings as events_settings
 from events.types import utcnow
 
@@ -30,20 +31,16 @@ logger = logging.getLogger("audit.sealer")
 
 # How long a process that died keeps the role.
 LEASE: Final = timedelta(seconds=15)
-STOP_TIMEOUT: Final = 10.0
 
 
-class Sealer:
+class Sealer(ThreadService):
     """Seals what is settled, whenever it is asked to (`seal`), or in a thread of its own (`start`)."""
 
-    def __init__(self) -> None:
-        self._reset()
-        os.register_at_fork(before=self.stop, after_in_child=self._reset)
+    name = "audit-sealer"
 
     def _reset(self) -> None:
+        super()._reset()
         self._horizon = Horizon()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
         self._holder = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(4)}"
 
     def seal(self) -> Iterator[Seal]:
@@ -61,19 +58,9 @@ class Sealer:
             yield seal
             last = seal
 
-    def start(self) -> None:
-        """Seal in a thread, every `AUDIT["SEAL_INTERVAL"]` seconds, unless `SEAL_IN_BACKGROUND` is off. Doing it again changes nothing."""
-        if self._thread is None and settings().SEAL_IN_BACKGROUND:
-            self._stopping.clear()
-            self._thread = threading.Thread(target=self._run, name="audit-sealer", daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        """Let what is begun be finished, give the role back, end the thread."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._stopping.set()
-            thread.join(STOP_TIMEOUT)
+    def is_wanted(self) -> bool:
+        """See `ThreadService`."""
+        return settings().SEAL_IN_BACKGROUND
 
     def run(self, stopping: threading.Event) -> None:
         """Seal until `stopping` is set; while the database is away, go on trying."""
@@ -97,12 +84,6 @@ class Sealer:
             SealerLease.objects.using(events_settings().DATABASE).filter(holder=self._holder).update(until=utcnow() - LEASE)
         except DatabaseError:
             logger.warning("The sealer's role could not be given back; another process takes it within %s", LEASE)
-
-    def _run(self) -> None:
-        try:
-            self.run(self._stopping)
-        finally:
-            connections.close_all()
 
     def _next_seal(self, last: Seal | None, upto: int) -> Seal | None:
         """The seal after `last`, made and not stored; None where no row is left to be sealed."""

@@ -198,17 +198,16 @@ def batch(using: str, summarised: Callable[[list[Row]], Row]) -> Iterator[Batch]
     of = ledger(connection)
     around, collected = of.batch, Batch()
     with transaction_of(connection):
-        of.batch = collected
+        of.batch, is_done = collected, False
         try:
             yield collected
-        except Exception:
-            if around is None and collected.rows() and connection.in_atomic_block:
-                transaction.set_rollback(True, using)
-            raise
+            is_done = True
         finally:
             of.batch = around
             if around is not None:
                 around.take(collected)
+            elif not is_done and collected.rows() and connection.in_atomic_block:
+                transaction.set_rollback(True, using)
         with transaction.mark_for_rollback_on_error(using):
             if around is None and (rows := _limited(collected.rows(), summarised)):
                 insert(connection, rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Final
 from django.db import Error, connections
 from django.db.models import F, QuerySet
 
+from events.background import ThreadService
 from events.conf import settings as events_settings
 from events.stats import stats
 from events.types import utcnow
@@ -28,19 +28,12 @@ GRACE: Final = timedelta(seconds=30)
 PAUSE_FACTOR: Final = 3
 MAX_PAUSE: Final = 3600.0
 BATCH: Final = 20
-STOP_TIMEOUT: Final = 10.0
 
 
-class Courier:
+class Courier(ThreadService):
     """Delivers what is due, whenever it is asked to (`deliver`), or in a thread of its own (`start`)."""
 
-    def __init__(self) -> None:
-        self._reset()
-        os.register_at_fork(before=self.stop, after_in_child=self._reset)
-
-    def _reset(self) -> None:
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+    name = "security-courier"
 
     def deliver(self) -> Iterator[Delivery]:
         """Try each delivery that is due once; yields each as it is then. Raises DatabaseError."""
@@ -49,20 +42,9 @@ class Courier:
             _note(delivery, error)
             yield delivery
 
-    def start(self) -> None:
-        """Deliver in a thread, every `SECURITY["DELIVERY_INTERVAL"]` seconds, unless `DELIVER_IN_BACKGROUND` is off. Doing it again
-        changes nothing."""
-        if self._thread is None and settings().DELIVER_IN_BACKGROUND:
-            self._stopping.clear()
-            self._thread = threading.Thread(target=self._run, name="security-courier", daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        """Let what is begun be finished, end the thread."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._stopping.set()
-            thread.join(STOP_TIMEOUT)
+    def is_wanted(self) -> bool:
+        """See `ThreadService`."""
+        return settings().DELIVER_IN_BACKGROUND
 
     def run(self, stopping: threading.Event) -> None:
         """Deliver until `stopping` is set; while the database is away, go on trying."""
@@ -75,12 +57,6 @@ class Courier:
                 logger.exception("Alerts can't be delivered now; the next look tries again")
                 connections[events_settings().DATABASE].close()
             stopping.wait(settings().DELIVERY_INTERVAL)
-
-    def _run(self) -> None:
-        try:
-            self.run(self._stopping)
-        finally:
-            connections.close_all()
 
 
 courier = Courier()

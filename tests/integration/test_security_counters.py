@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import redis
-from django.db import connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +26,7 @@ from tests.support.counting import MemoryCounters
 from tests.support.databases import base_environment
 from tests.support.remote import DjangoProcess
 from tests.support.services import OwnRedis
+from tests.support.together import run_together
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -174,28 +174,6 @@ def test_any_text_can_be_a_member(counters: Counters) -> None:
     assert count.members == 7
 
 
-def in_threads(number: int, work: Callable[[int], None]) -> None:
-    """Call `work` in so many threads at the same moment."""
-    start, trouble = threading.Barrier(number), []
-
-    def run(n: int) -> None:
-        try:
-            start.wait(10)
-            work(n)
-        except BaseException as error:
-            trouble.append(error)
-            raise
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(n,)) for n in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert trouble == []
-
-
 def test_threads_that_count_at_once_each_see_another_number(counters: Counters) -> None:
     keys, seen = ["a", "b", "c"], []
 
@@ -203,7 +181,7 @@ def test_threads_that_count_at_once_each_see_another_number(counters: Counters) 
         hits = [hit(str(n), key=key, limit=100) for key in (keys if n % 2 else keys[::-1])]
         seen.extend(max(count.number for count in counters.count(hits, utcnow())) for _ in range(3))
 
-    in_threads(8, work)
+    run_together(8, work)
     assert sorted(seen) == [*range(1, 25)]
 
 

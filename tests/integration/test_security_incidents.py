@@ -24,6 +24,7 @@ from security.keeper import Keeper
 from security.models import Evidence, Incident, Remark, Severity
 from tests.support.databases import base_environment
 from tests.support.remote import DjangoProcess
+from tests.support.together import run_together
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -169,26 +170,6 @@ def test_moments_of_events_are_told_late_and_too_early() -> None:
 
 
 # At once
-
-
-def run_together(number: int, work: Any) -> list[Any]:
-    """What the calls of `work` in so many threads, at the same moment, give."""
-    start, answers = threading.Barrier(number), []
-
-    def run(n: int) -> None:
-        start.wait(10)
-        try:
-            answers.append(work(n))
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(n,)) for n in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(answers) == number
-    return answers
 
 
 def test_threads_that_report_the_same_open_it_once() -> None:

@@ -29,6 +29,7 @@ from security.models import Counter, Incident
 from security.monitor import monitor
 from tests.support.databases import base_environment
 from tests.support.paths import ROOT
+from tests.support.together import run_together
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -173,28 +174,6 @@ def test_other_events_and_failures_without_a_key_accuse_nobody() -> None:
     assert [counter.key for counter in Counter.objects.exclude(key__startswith="surge/")] == []
     assert not Incident.objects.exists()
     assert stats.snapshot()["handler_errors"] == 0
-
-
-def run_together(number: int, work: Callable[[int], None]) -> None:
-    """Call `work` in so many threads at the same moment."""
-    start, trouble = threading.Barrier(number), []
-
-    def run(n: int) -> None:
-        try:
-            start.wait(10)
-            work(n)
-        except BaseException as error:
-            trouble.append(error)
-            raise
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(n,)) for n in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert trouble == []
 
 
 def test_failures_in_parallel_threads_give_exactly_one_alert() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
 from audit.evidence.sealer import sealer
+from events.management.commands._options import until_signalled
 
 
 class Command(BaseCommand):
@@ -22,14 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["forever"]:
-            stopping = threading.Event()
-
-            def stop(number: int, frame: FrameType | None) -> None:
-                stopping.set()
-
-            for signal_number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(signal_number, stop)
-            sealer.run(stopping)
+            sealer.run(until_signalled())
             return
         made = list(sealer.seal())
         sealer.release()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import signal
+import threading
 from argparse import ArgumentParser
 from datetime import UTC, datetime, timedelta
+from types import FrameType
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -59,3 +62,15 @@ def parse_moment(name: str, text: str | None) -> datetime | None:
         return (moment if timezone.is_aware(moment) else timezone.make_aware(moment)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise CommandError(f"{name}: {text!r:.100} is neither a moment like '2026-01-31T12:00' nor an age like '2h'") from None
+
+
+def until_signalled() -> threading.Event:
+    """An event that SIGINT and SIGTERM set, for commands that go on until then."""
+    stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, stop)
+    return stopping

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections import Counter
-from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from events.management.commands._options import until_signalled
 from security.alerts.deliveries import courier
 
 
@@ -23,14 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["forever"]:
-            stopping = threading.Event()
-
-            def stop(number: int, frame: FrameType | None) -> None:
-                stopping.set()
-
-            for signal_number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(signal_number, stop)
-            courier.run(stopping)
+            courier.run(until_signalled())
             return
         states = Counter(delivery.state for delivery in courier.deliver())
         self.stdout.write(f"{states['sent']} sent, {states['pending']} to be tried again, {states['failed']} given up.")
