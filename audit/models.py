@@ -96,6 +96,8 @@ class AuditEntry(models.Model):
             models.Index(
                 fields=["timestamp", "source_category", "outcome", "priority", "action", "resource_type"], name="audit_time"
             ),
+            # What somebody looks for first, and the first index would look for among all the others.
+            models.Index(fields=["timestamp"], condition=Q(priority=str(EventPriority.CRITICAL)), name="audit_critical_time"),
             # The id of a change begins with its moment, by which it is found (`audit.tracking.ids`): one index less on the way of each save.
             models.Index(fields=["event_id"], condition=~Q(source_category=CHANGE), name="audit_event"),
             _of_known("correlation_id", "audit_correlation_time"),

@@ -101,7 +101,9 @@ def csv_lines(lines: Iterable[Iterable[Any]]) -> Iterator[bytes]:
 
 def defused(value: Any) -> Any:
     """A value as a cell that no spreadsheet computes: a text that would be a formula begins with an apostrophe."""
-    return f"'{value}" if isinstance(value, str) and (value[:1] in FORMULA or value.lstrip()[:1] in FORMULA) else value
+    if isinstance(value, str) and value and (value[0] in FORMULA or (value[0].isspace() and value.lstrip()[:1] in FORMULA)):
+        return f"'{value}"
+    return value
 
 
 def _ocsf_lines(piece: Piece, is_complete: bool) -> Iterator[bytes]:
