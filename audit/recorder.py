@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from operator import itemgetter
+from typing import Any, Final
 
-from audit.models import MAX_TEXT_LENGTH, AuditEntry, Outcome
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from audit.models import MAX_TEXT_LENGTH, AuditEntry, EventEncoder, Outcome, new_salt
 from events.client_ip import client_ip, without_scope
 from events.conf import settings
+from events.tables import insert_rows
 from events.types import MAX_LABEL_LENGTH, MAX_TYPE_LENGTH, EventCategory, UnifiedEvent
+
+COLUMNS: Final = tuple(field.name for field in AuditEntry._meta.concrete_fields if field.name not in ("id", "changes"))
+_in_columns: Final = itemgetter(*COLUMNS)
+_json: Final = EventEncoder().encode
 
 
 class Recorder:
     """An emitter (`events.router.Emitter`) of the category AUDIT. One a process: `recorder`."""
 
     def write(self, events: Sequence[UnifiedEvent]) -> None:
-        """One entry an event, in one statement."""
-        AuditEntry.objects.using(settings().DATABASE).bulk_create([entry_of(event) for event in events])
+        """One entry an event. Raises DatabaseError."""
+        connection = connections[settings().DATABASE]
+        rows = [_in_columns(_stored(values_of(event), connection)) for event in events]
+        insert_rows(connection, AuditEntry._meta.db_table, COLUMNS, rows)
 
 
 recorder = Recorder()
 
 
-def entry_of(event: UnifiedEvent) -> AuditEntry:
-    """The unsaved entry of an event. Values that don't fit a column are shortened there; `data` and `metadata` keep them whole."""
+def values_of(event: UnifiedEvent) -> dict[str, Any]:
+    """What the event's entry has in its columns. Values that don't fit one are shortened there; `data` and `metadata` keep them whole."""
     metadata = event.metadata
     actor = metadata.get("actor")
     actor = actor if isinstance(actor, dict) else {}
@@ -34,29 +45,39 @@ def entry_of(event: UnifiedEvent) -> AuditEntry:
         actor = {"type": "user", "id": event.user_id, "label": event.user_id}
     impersonator = actor.get("impersonator")
     actor_id = _text(actor.get("id"), MAX_LABEL_LENGTH)
-    return AuditEntry(
-        event_id=event.id,
-        event_type=event.event_type,
-        source_category=metadata.get("source_category", str(EventCategory.AUDIT)),
-        action=action_of(event),
-        outcome=outcome_of(event),
-        priority=str(event.priority),
-        timestamp=event.timestamp,
-        user_id=event.user_id or (actor_id if actor.get("type") in ("user", "token") else "") or None,
-        actor_type=_text(actor.get("type"), 16),
-        actor_id=actor_id,
-        actor_label=_text(actor.get("label"), MAX_TEXT_LENGTH),
-        impersonator=_text(impersonator.get("label"), MAX_TEXT_LENGTH) if isinstance(impersonator, dict) else "",
-        resource_type=resource_type,
-        resource_id=resource_id,
-        resource_label=_text(event.data.get("resource_label"), MAX_TEXT_LENGTH),
-        ip_address=_address(metadata.get("ip_address")),
-        user_agent=_text(metadata.get("user_agent"), MAX_TEXT_LENGTH),
-        session_id=event.session_id,
-        correlation_id=event.correlation_id,
-        data=event.data,
-        metadata=metadata,
-    )
+    return {
+        "event_id": event.id,
+        "event_type": event.event_type,
+        "source_category": metadata.get("source_category", str(EventCategory.AUDIT)),
+        "action": action_of(event),
+        "outcome": outcome_of(event).value,
+        "priority": str(event.priority),
+        "timestamp": event.timestamp,
+        "user_id": event.user_id or (actor_id if actor.get("type") in ("user", "token") else "") or None,
+        "actor_type": _text(actor.get("type"), 16),
+        "actor_id": actor_id,
+        "actor_label": _text(actor.get("label"), MAX_TEXT_LENGTH),
+        "impersonator": _text(impersonator.get("label"), MAX_TEXT_LENGTH) if isinstance(impersonator, dict) else "",
+        "resource_type": resource_type,
+        "resource_id": resource_id,
+        "resource_label": _text(event.data.get("resource_label"), MAX_TEXT_LENGTH),
+        "ip_address": _address(metadata.get("ip_address")),
+        "user_agent": _text(metadata.get("user_agent"), MAX_TEXT_LENGTH),
+        "session_id": event.session_id,
+        "correlation_id": event.correlation_id,
+        "data": event.data,
+        "metadata": metadata,
+    }
+
+
+def _stored(values: dict[str, Any], connection: BaseDatabaseWrapper) -> dict[str, Any]:
+    """The values as the driver takes them, and what only the row has."""
+    return values | {
+        "timestamp": connection.ops.adapt_datetimefield_value(values["timestamp"]),
+        "data": _json(values["data"]),
+        "metadata": _json(values["metadata"]),
+        "personal_salt": new_salt(),
+    }
 
 
 def outcome_of(event: UnifiedEvent) -> Outcome:

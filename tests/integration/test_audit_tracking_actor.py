@@ -28,7 +28,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.models import AuditEntry
-from audit.recorder import entry_of
+from audit.recorder import values_of
 from events import act_as, emit, task_actor
 from events.context import Actor, ScopeContextMiddleware, enrich, request_context, use_context, user_actor
 from events.delivery.authentication import authenticated
@@ -161,7 +161,7 @@ def test_an_impersonated_user_and_who_is_behind_are_both_told(client: Client, al
 def test_an_audit_event_tells_both_too(alice: User) -> None:
     admin = User.objects.create_user("admin")
     with act_as(Actor("user", str(alice.pk), "alice", user_actor(admin))):
-        entry = entry_of(enrich(create_audit_event("report.read")))
+        entry = AuditEntry(**values_of(enrich(create_audit_event("report.read"))))
     assert who(entry) == ("user", str(alice.pk), "alice", str(alice.pk), "admin")
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from audit.models import AuditEntry, EventEncoder, Outcome
-from audit.recorder import entry_of
+from audit.recorder import values_of
 from events.types import create_audit_event
 
 
 def entry(event_type: str = "model.delete", data: dict[str, Any] | None = None, **fields: Any) -> AuditEntry:
-    return entry_of(create_audit_event(event_type, data, **fields))
+    return AuditEntry(**values_of(create_audit_event(event_type, data, **fields)))
 
 
 @pytest.mark.parametrize(
