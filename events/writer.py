@@ -120,10 +120,14 @@ class Writer:
         else:
             job.context.run(job.action)
 
-    def stop(self) -> None:
-        """Write what was handed in, let the handlers that wait for it finish, and end the threads."""
+    def drain(self) -> None:
+        """Write what was handed in, and let the handlers that wait for it finish."""
         self.publisher.drain(DRAIN_TIMEOUT)
         self._background.drain(DRAIN_TIMEOUT)
+
+    def stop(self) -> None:
+        """As `drain`, and end the threads."""
+        self.drain()
         self._background.stop()
         self.publisher.stop()  # with what those handlers emitted
 
