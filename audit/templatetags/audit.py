@@ -13,6 +13,8 @@ from django.utils.http import urlencode
 from django.utils.timezone import localtime
 
 from audit.models import Outcome
+from audit.tracking.entries import resource_id_of
+from audit.tracking.registry import plan_of
 
 register = template.Library()
 
@@ -51,5 +53,14 @@ def audit_timeline_url(context: Context, original: Any) -> str:
         return ""
     if user is None or not user.has_perm("audit.view_auditentry"):
         return ""
-    query = urlencode({"resource_type": original._meta.label_lower, "resource_id": str(original.pk)})
+    query = urlencode(dict(zip(("resource_type", "resource_id"), _named(original), strict=True)))
     return f"{reverse('admin:audit_auditentry_timeline')}?{query}"
+
+
+def _named(original: Model) -> tuple[str, str]:
+    """Type and id that the object has in the log: of a tracked model the key may be kept as a hash."""
+    try:
+        plan = plan_of(type(original))
+    except KeyError:
+        return original._meta.label_lower, str(original.pk)
+    return plan.resource_type, resource_id_of(plan, original.pk)

@@ -6,15 +6,20 @@ import pickle
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import pytest
-from django.contrib.auth.models import UserManager
+from django.contrib.auth.models import User, UserManager
 from django.core.files.base import ContentFile
 from django.db import connection, models
 from django.db.migrations.state import ModelState
 from django.db.models import F
+from django.template import Context
+from django.test import RequestFactory
 
+from audit.models import AuditEntry
+from audit.templatetags.audit import audit_timeline_url
 from audit.tracking.tracked import track
 from tests.support.auditing import empty_log
 from tests.support.recorded import article, entries, one
@@ -264,6 +269,17 @@ def test_a_secret_key_is_kept_by_its_hash() -> None:
 
 
 # What it costs, and what stays as it is
+
+
+def test_the_link_to_an_objects_timeline_names_it_as_the_log_does(rf: RequestFactory) -> None:
+    request = rf.get("/")
+    request.user = User(is_superuser=True)
+    for model, values in ((Key, {"key": "T0KEN-1"}), (ArticleProxy, {"title": "A"})):
+        original = model._default_manager.create(**values)
+        link = audit_timeline_url(Context({"request": request}), original)
+        entry = AuditEntry.objects.latest("id")
+        assert parse_qs(urlsplit(link).query) == {"resource_type": [entry.resource_type], "resource_id": [entry.resource_id]}
+        assert "T0KEN-1" not in link
 
 
 def test_a_save_costs_one_statement_more(django_assert_num_queries: Any) -> None:
