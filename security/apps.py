@@ -19,9 +19,9 @@ class SecurityConfig(AppConfig):
         from security.monitor import monitor
         from security.sources.floods import floods
 
+        guard.connect()  # before the sources: what it gives back, it gives back before others work on what they tell
         sources.connect()
         background.add_service(floods)
         monitor.start()
         background.add_service(courier)
         background.add_service(keeper)
-        guard.connect()
