@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Final
 
 from django.core.exceptions import PermissionDenied
@@ -16,9 +17,11 @@ from events.client_ip import undeclared_proxy
 from events.types import utcnow
 from security.admin.figures import HOURS, OPTIONS, Frequent, figures
 from security.admin.pages import audit_url
-from security.incidents import NOT_CLOSED
+from security.alerts.digests import deliveries
+from security.enforcement import cool_offs
+from security.incidents import NOT_CLOSED, incidents
 from security.memory import seen_proxies
-from security.models import CoolOff, Delivery, Incident, Severity
+from security.models import Delivery, Severity
 
 SHOWN: Final = 10
 # The worst first.
@@ -43,7 +46,7 @@ class DashboardPage:
             raise PermissionDenied
         shown = figures(utcnow())
         list_url = reverse("admin:security_incident_changelist")
-        counts = dict(Incident.objects.filter(state__in=NOT_CLOSED).order_by().values_list("severity").annotate(Count("pk")))
+        counts = dict(incidents().filter(state__in=NOT_CLOSED).order_by().values_list("severity").annotate(Count("pk")))
         context = {
             **self.admin_site.each_context(request),  # type: ignore[attr-defined]
             "opts": self.opts,  # type: ignore[attr-defined]
@@ -52,7 +55,7 @@ class DashboardPage:
                 (severity.label, severity, counts.get(severity, 0), f"{list_url}?{urlencode({'severity__exact': severity})}")
                 for severity in BY_SEVERITY
             ],
-            "incidents": Incident.objects.filter(state__in=NOT_CLOSED).order_by(RANK, "-last_event_at", "-id")[:SHOWN],
+            "incidents": incidents().filter(state__in=NOT_CLOSED).order_by(RANK, "-last_event_at", "-id")[:SHOWN],
             "open": sum(counts.values()),
             "warnings": warnings(),
             "figures": shown,
@@ -60,7 +63,7 @@ class DashboardPage:
             "options": json.dumps(OPTIONS),
             "addresses": _linked(request, shown.addresses, "address") if shown else [],
             "accounts": _linked(request, shown.accounts, "user") if shown else [],
-            "cool_offs": CoolOff.objects.filter(until__gt=utcnow()).count(),
+            "cool_offs": cool_offs.in_force().count(),
         }
         return TemplateResponse(request, "security/dashboard.html", context)
 
@@ -72,10 +75,19 @@ def warnings() -> list[str]:
         for proxy in seen_proxies()[:SHOWN]
         if undeclared_proxy(proxy, "x") is not None
     ]
-    given_up = Delivery.objects.filter(state=Delivery.State.FAILED, incident__state__in=NOT_CLOSED)
-    for channel, number in given_up.order_by().values_list("channel").annotate(Count("pk")):
+    for channel, number in sorted(_given_up().items()):
         found.append(f"{number} alert{'' if number == 1 else 's'} by {channel} could not be delivered.")
     return found
+
+
+def _given_up() -> Counter[str]:
+    """By channel, how many deliveries were given up that tell of incidents that are not closed."""
+    failed = deliveries().filter(state=Delivery.State.FAILED)
+    of_one = failed.filter(incident__state__in=NOT_CLOSED).order_by().values_list("channel").annotate(Count("pk"))
+    not_closed = incidents().filter(state__in=NOT_CLOSED)
+    digests = failed.filter(incident=None).order_by("-id").values_list("pk", "channel")[:SHOWN]
+    of_many = Counter(channel for pk, channel in digests if not_closed.filter(digests__has_key=str(pk)).exists())
+    return Counter(dict(of_one)) + of_many
 
 
 def _linked(request: HttpRequest, found: list[Frequent], parameter: str) -> list[tuple[Frequent, str]]:
