@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from events.manager import unified_event_manager
 from events.models import JournalEntry
 from events.stats import stats
 from events.testing import Captured, captured_events, wait_published
+from events.types import utcnow
 from security.accounts import find_account, username_hash
 from security.memory import LIMITS, Kind, memory, seen_proxies, values_of
 from security.models import Remembered
@@ -438,6 +440,21 @@ def test_a_declared_proxy_is_nothing_to_remember(settings: Any) -> None:
     Client(REMOTE_ADDR="10.0.0.1").get("/", HTTP_X_FORWARDED_FOR="203.0.113.9")
     Client(REMOTE_ADDR="203.0.113.9").get("/")
     assert not seen_proxies()
+
+
+def test_a_proxy_that_is_not_seen_any_more_is_warned_of_for_a_week_and_again_when_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask() -> None:
+        Client(REMOTE_ADDR="8.8.8.8").get("/", HTTP_X_FORWARDED_FOR="1.2.3.4")
+        unified_event_manager.shutdown()
+
+    ask()
+    for age, warned in ((timedelta(days=6), ["8.8.8.8"]), (timedelta(days=8), [])):
+        Remembered.objects.update(seen_at=utcnow() - age)
+        ask()  # the process knows it, and writes nothing
+        assert seen_proxies() == warned
+    monkeypatch.setattr("security.memory.FRESH", timedelta(0))  # as a day later
+    ask()
+    assert seen_proxies() == ["8.8.8.8"]
 
 
 # What is hostile
