@@ -8,15 +8,13 @@ from typing import Final
 
 from events.types import utcnow
 from security.conf import settings
-from security.counters.database import DatabaseCounters
+from security.counters import at_once, windows
 from security.detection import Hit
 from security.memory import keyed_hash
 from security.models import Severity
 
 # Whoever has not looked up after so many is not called by a further one.
 NOTIFICATIONS_A_MINUTE: Final = 5
-
-_counters = DatabaseCounters()
 
 
 def may_notify() -> bool:
@@ -33,10 +31,13 @@ def may_tell(targets: Sequence[tuple[str, str]], severity: Severity) -> list[boo
 
 
 def _take(keys: Sequence[str], limit: int, window: timedelta) -> list[bool]:
-    """Take one of those that each key has within the window. Whether there was one left."""
+    """Take one of those that each key has within the window. Whether there was one left. What expires the keeper deletes: to do that here
+    would lock rows out of order."""
+    if not keys:
+        return []
     now = utcnow()
-    hits = [Hit(key, window, limit + 1, plain=True) for key in keys]
-    counts = _counters.count(hits, now)
-    allowed = [count.number <= limit for count in counts]
-    _counters.take_back([hit for hit, is_allowed in zip(hits, allowed, strict=True) if not is_allowed], now)
+    moment, hits = now.timestamp(), [Hit(key, window, limit + 1, plain=True) for key in keys]
+    rows, _ = at_once.add(hits, moment, now, 1)
+    allowed = [windows.count(rows[hit.key], hit, moment).number <= limit for hit in hits]
+    at_once.take_back(sorted(hit for hit, is_allowed in zip(hits, allowed, strict=True) if not is_allowed), moment)
     return allowed

@@ -45,7 +45,9 @@ def hold(incident: Incident, targets: Iterable[tuple[str, str]]) -> None:
 
 def close_due(now: datetime) -> None:
     """Nothing is added to digests any more that are due: they are to be sent. Any process may do it. Raises DatabaseError."""
-    deliveries().filter(state=Delivery.State.HELD, next_attempt_at__lte=now).update(state=Delivery.State.PENDING)
+    due = deliveries().filter(state=Delivery.State.HELD, next_attempt_at__lte=now)
+    for pk in list(due.values_list("pk", flat=True)):  # one by one: an alert locks several, in its order
+        deliveries().filter(pk=pk, state=Delivery.State.HELD).update(state=Delivery.State.PENDING)
 
 
 def digests_of(incident: Incident) -> QuerySet[Delivery]:
