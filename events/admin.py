@@ -14,7 +14,6 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, TextFilter
 from unfold.decorators import display
 
 from events.access import audiences_of
-from events.conf import settings
 from events.exceptions import InvalidFilter
 from events.filters import EventFilter
 from events.models import JournalEntry
@@ -77,7 +76,7 @@ class JournalEntryAdmin(ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[JournalEntry]:
-        rows: QuerySet[JournalEntry] = super().get_queryset(request).using(settings().DATABASE)
+        rows: QuerySet[JournalEntry] = super().get_queryset(request)
         visible = rows.filter(audience__in=sorted(audiences_of(request.user)))
         is_list = getattr(request.resolver_match, "url_name", "").endswith("_changelist")
         return visible.defer("body", "private") if is_list else visible

@@ -18,11 +18,13 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.paginator import InfinitePaginator
 
+from events.conf import settings
+
 
 class ReadOnlyAdmin(ModelAdmin):
     """An admin that nobody, superusers included, can add, change or delete with. Viewing takes the view permission.
 
-    The list is paged without counting the table.
+    It shows the tables that are where the journal is (`EVENTS["DATABASE"]`); the list is paged without counting them.
     """
 
     actions = None
@@ -32,6 +34,9 @@ class ReadOnlyAdmin(ModelAdmin):
     paginator = InfinitePaginator
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).using(settings().DATABASE)
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

@@ -14,7 +14,8 @@ def apply_rules(event: UnifiedEvent, settings: EventsSettings) -> list[UnifiedEv
 
     - security → audit: an entry for the audit log;
     - high and critical → realtime: browsers hear of it. Its audience stays that of the original (`events.access`);
-    - critical → flagged for a browser notification: on the realtime event, or on the event itself where there is none.
+    - critical → flagged for a browser notification: on the realtime event, or on the event itself where there is none. Not if its metadata
+      says that it is `quiet`: who tells many at once flags a few.
     """
     derived = []
     if settings.CROSS_SYSTEM_ROUTING:
@@ -23,7 +24,8 @@ def apply_rules(event: UnifiedEvent, settings: EventsSettings) -> list[UnifiedEv
         if event.priority.is_urgent and event.category is not EventCategory.REALTIME:
             derived.append(_derive(event, EventCategory.REALTIME))
     events = [event, *derived]
-    if event.priority is EventPriority.CRITICAL and settings.HIGH_PRIORITY_NOTIFICATIONS:
+    notifies = event.priority is EventPriority.CRITICAL and event.metadata.get("quiet") is not True
+    if notifies and settings.HIGH_PRIORITY_NOTIFICATIONS:
         last = events[-1]
         events[-1] = replace(last, metadata=last.metadata | {"notification": True})
     return events

@@ -16,7 +16,7 @@ from events.conf import EventsSettings
 from events.conf import settings as events_settings
 from security.backends import GuardBackend
 from security.conf import SecuritySettings, redis_url, settings
-from security.memory import seen_proxies
+from security.memory import WARNED_FOR, seen_proxies
 from security.middleware import SecurityMiddleware
 from security.monitor import monitor
 
@@ -91,7 +91,7 @@ def check_proxies(databases: Sequence[str] | None = None, **kwargs: Any) -> list
         Warning(
             f"X-Forwarded-For came from peers that are no declared proxies, and was not believed: {', '.join(peers)}.",
             hint='If they are your reverse proxies, name their networks in EVENTS["TRUSTED_PROXIES"]: else all clients seem to have their address. '
-            "If not, somebody tries to hide theirs, and nothing is to be done.",
+            f"If not, somebody tries to hide theirs: forget it on the security dashboard, or {WARNED_FOR.days} days after it was seen last it is gone.",
             id="security.W002",
         )
     ]

@@ -103,6 +103,19 @@ class SecuritySettings(AppSettings):
     SITE_URL: Literal[""] | WebAddress = Field(
         "", description="Where the site is (`https://example.org`), for links in mails and webhooks."
     )
+    ALERTS_AN_HOUR: int = Field(
+        60,
+        ge=1,
+        le=1_000,
+        description="Alerts an hour that one mail address or webhook hears one by one, and as many critical ones besides. More are counted in "
+        "digests.",
+    )
+    DIGEST_INTERVAL: float = Field(
+        600.0,
+        gt=0,
+        le=86_400,
+        description="Seconds between the digests to one target, while more alerts come: so long each waits.",
+    )
     DELIVERY_ATTEMPTS: int = Field(8, ge=1, le=50, description="Times that a mail or a webhook is tried before it is given up.")
     DELIVERY_PAUSE: float = Field(
         10.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from django.db import IntegrityError, transaction
@@ -21,6 +21,8 @@ Kind = Remembered.Kind
 MAX_CACHED: Final = 10_000
 # So long a value that is seen again and again is not written again.
 FRESH: Final = timedelta(days=1)
+# What sent `X-Forwarded-For` so long ago for the last time is nothing to warn of: a proxy in use is seen every day.
+WARNED_FOR: Final = timedelta(days=7)
 PRUNED_AT_ONCE: Final = 100
 
 
@@ -49,15 +51,15 @@ class Memory:
     def forget_cached(self) -> None:
         """Ask the database again."""
         self._lock = threading.Lock()
-        self._cached: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._cached: OrderedDict[tuple[str, str, str], datetime] = OrderedDict()
 
     def is_cached(self, kind: Kind, subject: str, value: str) -> bool:
-        """Whether this process knows it without asking."""
+        """Whether this process knows it without asking, and need not write again that it was seen."""
         key = (kind, subject, value)
         with self._lock:
             if key in self._cached:
                 self._cached.move_to_end(key)
-                return True
+                return self._cached[key] > utcnow() - FRESH
         return False
 
     def add(self, kind: Kind, subject: str, value: str) -> bool:
@@ -73,12 +75,13 @@ class Memory:
             _prune(others, LIMITS[kind].of_subject)
             if row.pk and row.pk % PRUNED_AT_ONCE == 0:  # to count them all each time would cost too much
                 _prune(_rows().filter(kind=kind), LIMITS[kind].of_all)
-        self._cache((kind, subject, value))
+        self._cache((kind, subject, value), now)
         return is_new
 
-    def _cache(self, key: tuple[str, str, str]) -> None:
+    def _cache(self, key: tuple[str, str, str], now: datetime) -> None:
         with self._lock:
-            self._cached[key] = None
+            self._cached[key] = now
+            self._cached.move_to_end(key)
             if len(self._cached) > MAX_CACHED:
                 self._cached.popitem(last=False)
 
@@ -92,8 +95,14 @@ def values_of(kind: Kind, subject: str) -> list[str]:
 
 
 def seen_proxies() -> list[str]:
-    """The peers that sent `X-Forwarded-For` without being declared as proxies, the latest first."""
-    return list(_rows().filter(kind=Kind.PROXY).order_by("-seen_at", "-id").values_list("value", flat=True))
+    """The peers that sent `X-Forwarded-For` within `WARNED_FOR` without being declared as proxies, the latest first."""
+    latest = _rows().filter(kind=Kind.PROXY, seen_at__gt=utcnow() - WARNED_FOR)
+    return list(latest.order_by("-seen_at", "-id").values_list("value", flat=True))
+
+
+def forget(kind: Kind, value: str) -> bool:
+    """Forget a value, whatever the subject. False if nobody remembers it. Processes that saw it lately write it again only after `FRESH`."""
+    return bool(_rows().filter(kind=kind, value=value).delete()[0])
 
 
 def keyed_hash(purpose: str, *parts: str) -> str:

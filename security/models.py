@@ -26,7 +26,8 @@ class Incident(models.Model):
     """An attack, or something that looks like one: opened once, updated while it goes on, closed when it is quiet or by a person.
 
     `subject` names what it is about (`address 203.0.113.9`); `address` and `account` (a user's id) are parts of it that have a history.
-    `numbers` is what was counted, as the detector says; `events` how many events belong to it.
+    `numbers` is what was counted, as the detector says; `events` how many events belong to it; `digests` as what severity it was told in which
+    digests (`Delivery`), by their ids.
     """
 
     class State(models.TextChoices):
@@ -46,6 +47,7 @@ class Incident(models.Model):
     account = models.CharField(max_length=MAX_LABEL_LENGTH, blank=True)
     numbers = models.JSONField(default=dict)
     events = models.PositiveBigIntegerField(default=0)
+    digests = models.JSONField(default=dict)
     correlation_id = models.CharField("correlation", max_length=MAX_LABEL_LENGTH)
     opened_at = models.DateTimeField("opened")
     last_event_at = models.DateTimeField("last event")
@@ -115,28 +117,41 @@ class Remark(models.Model):
 
 
 class Delivery(models.Model):
-    """An alert on its way to a mailbox or a webhook. Tried again, later each time, until it is there or given up."""
+    """An alert on its way to a mailbox or a webhook. Tried again, later each time, until it is there or given up.
+
+    Without an incident it is a digest, of those that a target did not hear of one by one (`security.alerts.digests`): `counts` is how many, by
+    severity and kind. Such rows instead of one for each incident keep the table small.
+    """
 
     class State(models.TextChoices):
-        """FAILED: given up, after `SECURITY["DELIVERY_ATTEMPTS"]`."""
+        """HELD: a digest that is not due and still counts. FAILED: given up, after `SECURITY["DELIVERY_ATTEMPTS"]`."""
 
+        HELD = "held"
         PENDING = "pending"
         SENT = "sent"
         FAILED = "failed"
 
     id = models.BigAutoField(primary_key=True)
-    incident = models.ForeignKey(Incident, models.CASCADE, related_name="deliveries")
+    incident = models.ForeignKey(Incident, models.CASCADE, related_name="deliveries", null=True)
     channel = models.CharField(max_length=16, choices=[("mail", "E-mail"), ("webhook", "Webhook")])
     target = models.CharField(max_length=255)
     state = models.CharField(max_length=16, choices=State, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField()
     last_error = models.CharField(max_length=255, blank=True)
+    counts = models.JSONField(default=dict)
+    held_since = models.DateTimeField(null=True)
+    held_until = models.DateTimeField(null=True)
 
     class Meta:
         default_permissions = ()
         ordering = ["id"]
-        constraints = [models.UniqueConstraint(fields=["incident", "channel", "target"], name="security_delivery_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["incident", "channel", "target"], name="security_delivery_once"),
+            models.UniqueConstraint(
+                fields=["channel", "target"], condition=models.Q(state="held"), name="security_one_digest_held"
+            ),
+        ]
         indexes = [models.Index(fields=["state", "next_attempt_at"], name="security_delivery_due")]
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ from django.db.models import CharField, Count
 from django.db.models.functions import Cast, Left
 
 from audit.models import AuditEntry
+from events.conf import settings
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 # What a bar stands for, by the period that is shown.
@@ -70,6 +71,10 @@ def _counted(since: datetime, length: int) -> Mapping[tuple[str, str], int]:
     bar = Left(Cast("timestamp", CharField()), length)
     # Not of the ids: all rows are counted in the index, where no id is.
     rows = (
-        AuditEntry.objects.filter(timestamp__gte=since).order_by().values_list(bar, "source_category").annotate(number=Count("*"))
+        AuditEntry.objects.using(settings().DATABASE)
+        .filter(timestamp__gte=since)
+        .order_by()
+        .values_list(bar, "source_category")
+        .annotate(number=Count("*"))
     )
     return Counter({(name, category): number for name, category, number in rows})

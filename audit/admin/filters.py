@@ -13,6 +13,7 @@ from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 from audit.models import AuditEntry
 from audit.reading.paging import ORDER
 from events.client_ip import client_ip
+from events.conf import settings
 from events.types import utcnow
 
 CATEGORIES = [("audit", "Audit"), ("security", "Security"), ("change", "Change")]
@@ -71,7 +72,7 @@ def recent_words(request: HttpRequest) -> dict[str, set[str]]:
     found: dict[str, set[str]] | None = getattr(request, "_audit_recent_words", None)
     if found is None:
         columns = ("action", "resource_type")
-        latest = AuditEntry.objects.order_by(ORDER[0]).values_list(*columns)[:RECENT]
+        latest = AuditEntry.objects.using(settings().DATABASE).order_by(ORDER[0]).values_list(*columns)[:RECENT]
         found = dict(zip(columns, map(set, zip(*latest, strict=True)), strict=True)) if latest else {c: set() for c in columns}
         request._audit_recent_words = found  # type: ignore[attr-defined]
     return found

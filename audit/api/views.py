@@ -19,6 +19,7 @@ from audit.api.reading import AFTER, BEFORE, PAGE_SIZE, AuditQuery, ExportQuery,
 from audit.models import AuditEntry
 from audit.reading.formats import FIELDS, FORMATS
 from audit.reading.paging import MAX_ID, Key, read_page
+from audit.reading.selection import Selection
 from audit.reading.streaming import UNRECORDED, export_response
 from events.api.base import APIView, Unavailable
 from events.api.schema import FORBIDDEN, INVALID, UNAUTHENTICATED, error
@@ -65,7 +66,7 @@ class Entry(APIView):
     )
     def get(self, request: Request, entry_id: str) -> Response:
         number = int(entry_id) if entry_id.isdecimal() and len(entry_id) < 20 else MAX_ID + 1
-        entry = AuditEntry.objects.filter(pk=number).first() if number <= MAX_ID else None
+        entry = Selection().rows().filter(pk=number).first() if number <= MAX_ID else None
         if entry is None:
             raise NotFound
         record_entry(entry.pk)

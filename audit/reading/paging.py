@@ -10,6 +10,7 @@ from typing import NamedTuple
 from django.db.models import Q, QuerySet
 
 from audit.models import AuditEntry
+from events.conf import settings
 
 ORDER = ("-timestamp", "-id")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,7 +95,7 @@ def _merged(branches: Sequence[QuerySet[AuditEntry]], size: int, ascending: bool
 
 def estimated_count() -> int:
     """About how many entries the log has, from its first and its last id."""
-    ids = AuditEntry.objects.values_list("id", flat=True)
+    ids = AuditEntry.objects.using(settings().DATABASE).values_list("id", flat=True)
     # Not an aggregate of both, for which SQLite reads all there is.
     first, last = ids.order_by("id").first(), ids.order_by("-id").first()
     return 0 if first is None or last is None else last - first + 1

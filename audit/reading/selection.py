@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 
 from audit.models import CHANGE, AuditEntry
 from audit.tracking.ids import period_of
+from events.conf import settings
 
 # What a part of a selection is compared with, where its name is another than the column's.
 LOOKUPS = {
@@ -48,7 +49,8 @@ class Selection:
 
     def rows(self) -> QuerySet[AuditEntry]:
         """The entries, in no order."""
-        return AuditEntry.objects.filter(**{LOOKUPS.get(name, name): getattr(self, name) for name in self.given()})
+        entries = AuditEntry.objects.using(settings().DATABASE)
+        return entries.filter(**{LOOKUPS.get(name, name): getattr(self, name) for name in self.given()})
 
 
 def searched(text: str) -> list[Q]:

@@ -14,6 +14,8 @@ from django.db.models import CharField, Count, QuerySet
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Left
 
+from events.conf import settings
+
 HOUR: Final = timedelta(hours=1)
 HOURS: Final = 24
 # What is read at most: of the log for the chart, of failed logins for the most frequent.
@@ -77,7 +79,8 @@ def figures(until: datetime) -> Figures | None:
         return None
     last = until.replace(minute=0, second=0, microsecond=0)
     starts = [last - HOUR * back for back in reversed(range(HOURS))]
-    entries = apps.get_model("audit", "AuditEntry")._default_manager.filter(timestamp__gte=starts[0])
+    log = apps.get_model("audit", "AuditEntry")._default_manager.using(settings().DATABASE)
+    entries = log.filter(timestamp__gte=starts[0])
     # Where the entries that may be read begin.
     since = entries.order_by("-timestamp").values_list("timestamp", flat=True)[MAX_ENTRIES : MAX_ENTRIES + 1].first()
     read = entries.filter(timestamp__gt=since) if since else entries

@@ -16,6 +16,7 @@ from unfold.decorators import display
 from events.readonly import ReadOnlyAdmin, TimeRangeFilter, one_line_time
 from security.admin.dashboard import DashboardPage
 from security.admin.pages import IncidentPages
+from security.incidents import incidents
 from security.models import Incident
 from security.templatetags.security import SEVERITY_COLOURS, STATE_COLOURS
 
@@ -28,7 +29,7 @@ class KindFilter(DropdownFilter):
     title = parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        latest = Incident.objects.order_by("-last_event_at", "-id").values_list("kind", flat=True)[:RECENT]
+        latest = incidents().order_by("-last_event_at", "-id").values_list("kind", flat=True)[:RECENT]
         kinds = {*latest, self.value() or ""} - {""}
         return [(kind, kind.replace("_", " ").capitalize()) for kind in sorted(kinds)]
 

@@ -21,6 +21,7 @@ from events.client_ip import client_ip
 from events.conf import settings as events_settings
 from events.models import JournalEntry
 from security import incidents
+from security.alerts.digests import digests_of
 from security.models import Delivery, Incident
 
 MAX_REMARKS: Final = 200
@@ -62,7 +63,7 @@ class IncidentPages:
             "links": links_of(request, incident),
             "moments": evidence_of(request, incident),
             "remarks": list(incident.remarks.order_by("-id")[:MAX_REMARKS]),
-            "deliveries": [(delivery, target_of(delivery)) for delivery in incident.deliveries.all()],
+            "deliveries": [(delivery, target_of(delivery)) for delivery in deliveries_of(incident)],
             "may_act": self.has_act_permission(request),
             "max_text_length": MAX_TEXT_LENGTH,
         }
@@ -172,6 +173,11 @@ def audit_url(request: HttpRequest, page: str, **query: str) -> str:
         return f"{reverse(f'admin:audit_auditentry_{page}')}?{urlencode(query)}"
     except NoReverseMatch:
         return ""
+
+
+def deliveries_of(incident: Incident) -> list[Delivery]:
+    """Its own, and the digests that it was told in or will be."""
+    return [*incident.deliveries.all(), *(digests_of(incident) if incident.digests else ())]
 
 
 def target_of(delivery: Delivery) -> str:

@@ -17,6 +17,7 @@ from events.conf import settings as events_settings
 from events.stats import stats
 from events.types import utcnow
 from security.alerts import messages, webhooks
+from security.alerts.digests import close_due, deliveries
 from security.conf import settings
 from security.models import Delivery
 
@@ -62,16 +63,13 @@ class Courier(ThreadService):
 courier = Courier()
 
 
-def _deliveries() -> QuerySet[Delivery]:
-    return Delivery.objects.using(events_settings().DATABASE)
-
-
 def _claimed() -> Iterator[Delivery]:
     """Those that are due, each claimed for one attempt when its turn comes: until its `next_attempt_at`, which is what only
     who claimed it knows, no other process tries."""
     begun = utcnow()
+    close_due(begun)
     while True:
-        due = _deliveries().filter(state=Delivery.State.PENDING, next_attempt_at__lte=begun).order_by("next_attempt_at", "id")
+        due = deliveries().filter(state=Delivery.State.PENDING, next_attempt_at__lte=begun).order_by("next_attempt_at", "id")
         batch = list(due.select_related("incident")[:BATCH])
         for delivery in batch:
             until = utcnow() + timedelta(seconds=settings().DELIVERY_TIMEOUT) + GRACE
@@ -85,7 +83,7 @@ def _claimed() -> Iterator[Delivery]:
 
 def _mine(delivery: Delivery) -> QuerySet[Delivery]:
     """The row, unless another process has changed it."""
-    return _deliveries().filter(pk=delivery.pk, state=Delivery.State.PENDING, next_attempt_at=delivery.next_attempt_at)
+    return deliveries().filter(pk=delivery.pk, state=Delivery.State.PENDING, next_attempt_at=delivery.next_attempt_at)
 
 
 def _attempt(delivery: Delivery) -> str:
@@ -98,9 +96,7 @@ def _attempt(delivery: Delivery) -> str:
     try:
         SENDERS[delivery.channel](delivery)
     except Exception as error:
-        logger.info(
-            "%s of incident %s: attempt %d failed", delivery.channel, delivery.incident_id, delivery.attempts, exc_info=True
-        )
+        logger.info("%s of %s: attempt %d failed", delivery.channel, _what(delivery), delivery.attempts, exc_info=True)
         return f"{type(error).__name__}: {error}".replace("\0", "")[:255]
     return ""
 
@@ -116,7 +112,11 @@ def _note(delivery: Delivery, error: str) -> None:
     noted = mine.update(state=delivery.state, last_error=error, next_attempt_at=delivery.next_attempt_at)
     if noted and given_up:
         stats.count("delivery_errors")
-        logger.error("The alert of incident %s by %s was given up: %s", delivery.incident_id, delivery.channel, error)
+        logger.error("The alert of %s by %s was given up: %s", _what(delivery), delivery.channel, error)
+
+
+def _what(delivery: Delivery) -> str:
+    return f"incident {delivery.incident_id}" if delivery.incident_id else f"digest {delivery.pk}"
 
 
 def _next_attempt(attempts: int) -> datetime:

@@ -1,4 +1,5 @@
-"""One alert an incident: to the administrators' browsers at once, by mail and to webhooks through `security.alerts.deliveries`."""
+"""One alert an incident: to the administrators' browsers at once, by mail and to webhooks through `security.alerts.deliveries`; of too many
+at once only the first by themselves."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from events.context import Actor
 from events.manager import emit
 from events.types import EventCategory, EventPriority, utcnow
 from events.writer import usual_mode
+from security.alerts.allowance import may_notify, may_tell
+from security.alerts.digests import deliveries, hold
 from security.conf import settings
 from security.models import SEVERITIES, Delivery, Incident, Severity
 
@@ -29,7 +32,7 @@ def alert(incident: Incident) -> bool:
     transaction that is open, or none of it.
 
     The rules make of the event one audit entry and, unless the incident is a LOW one, one realtime event for the administrators; only a
-    CRITICAL one's is flagged for a browser notification. True if it is stored, or will be with the transaction. Raises DatabaseError, InvalidEvent as
+    CRITICAL one's is flagged for a browser notification, unless there were too many (`security.alerts.allowance`). True if it is stored, or will be with the transaction. Raises DatabaseError, InvalidEvent as
     `events.emit`.
     """
     alias = events_settings().DATABASE
@@ -42,7 +45,7 @@ def alert(incident: Incident) -> bool:
             priority=PRIORITIES[Severity(incident.severity)],
             user_id=incident.account or None,
             correlation_id=incident.correlation_id or None,
-            metadata={"actor": MONITOR.to_dict()} | ({"ip_address": incident.address} if incident.address else {}),
+            metadata=_metadata(incident),
         )
         if not stored:
             transaction.set_rollback(True, using=alias)
@@ -65,16 +68,28 @@ def _told(incident: Incident) -> dict[str, Any]:
     )
 
 
+def _metadata(incident: Incident) -> dict[str, Any]:
+    """Where it came from, and whether browsers are told without a notification."""
+    address = {"ip_address": incident.address} if incident.address else {}
+    is_quiet = incident.severity == Severity.CRITICAL and not may_notify()
+    return {"actor": MONITOR.to_dict()} | address | ({"quiet": True} if is_quiet else {})
+
+
 def _put_on_the_way(incident: Incident) -> None:
-    """A delivery for each target; mails only where it is bad enough. What was sent, or given up, before the incident got worse is sent anew."""
+    """A delivery for each target, or a place in its digest where it heard enough; mails only where it is bad enough. What was sent, or given
+    up, before the incident got worse is sent anew."""
     is_mailed = SEVERITIES.index(Severity(incident.severity)) >= SEVERITIES.index(Severity(settings().ALERT_MAIL_SEVERITY))
     targets = [("mail", address) for address in settings().ALERT_MAIL if is_mailed]
-    targets += [("webhook", url) for url in settings().ALERT_WEBHOOKS]
+    # In one order, in which everybody locks what is counted of them.
+    targets = sorted({*targets, *(("webhook", url) for url in settings().ALERT_WEBHOOKS)})
+    allowed = may_tell(targets, Severity(incident.severity))
+    hold(incident, [target for target, is_allowed in zip(targets, allowed, strict=True) if not is_allowed])
     now = utcnow()
-    Delivery.objects.using(events_settings().DATABASE).bulk_create(
+    deliveries().bulk_create(
         [
             Delivery(incident=incident, channel=channel, target=target, next_attempt_at=now)
-            for channel, target in dict.fromkeys(targets)
+            for (channel, target), is_allowed in zip(targets, allowed, strict=True)
+            if is_allowed
         ],
         update_conflicts=True,
         unique_fields=["incident", "channel", "target"],

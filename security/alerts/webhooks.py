@@ -10,15 +10,17 @@ import ssl
 import time
 from contextvars import ContextVar
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import orjson
 
-from security.alerts.messages import incident_url, message_id
+from security.alerts import digests
+from security.alerts.messages import incident_url, list_url, message_id
 from security.conf import settings
 from security.models import Delivery
 
+DIGEST: Final = "incidents.digest"
 # A webhook's URL is often its secret, and httpx logs each that it asks for.
 _posting: ContextVar[bool] = ContextVar("security_webhook_posting", default=False)
 logging.getLogger("httpx").addFilter(lambda record: not _posting.get())
@@ -29,7 +31,7 @@ class Refused(Exception):
 
 
 def post(delivery: Delivery) -> None:
-    """Post the alert. Raises Refused unless the answer is 2xx; a redirect is not followed. Raises httpx.HTTPError where nobody
+    """Post the alert or the digest. Raises Refused unless the answer is 2xx; a redirect is not followed. Raises httpx.HTTPError where nobody
     answers, httpx.InvalidURL, UnicodeError for a URL that names nothing."""
     body = orjson.dumps(content(delivery))
     timestamp = str(int(time.time()))
@@ -57,12 +59,25 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 def content(delivery: Delivery) -> dict[str, Any]:
     """What is posted."""
     incident = delivery.incident
+    if incident is None:
+        return {"id": message_id(delivery), "type": DIGEST, "digest": _counted(delivery)}
     names = (
         "id", "kind", "severity", "state", "subject", "summary", "address", "account", "numbers", "events", "opened_at",
         "last_event_at", "correlation_id",
     )  # fmt: skip
     told = {name: getattr(incident, name) for name in names} | {"url": incident_url(incident)}
     return {"id": message_id(delivery), "type": f"suspicious.{incident.kind}", "incident": told}
+
+
+def _counted(digest: Delivery) -> dict[str, Any]:
+    lines = digests.lines(digest)
+    return {
+        "since": digest.held_since,
+        "until": digest.held_until,
+        "incidents": sum(line.number for line in lines),
+        "counts": [line._asdict() for line in lines],
+        "url": list_url(),
+    }
 
 
 async def _status(url: str, body: bytes, headers: dict[str, str], seconds: float) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django import template
 
-from security.models import Incident, Severity
+from security.alerts.digests import totals
+from security.models import Delivery, Incident, Severity
 
 register = template.Library()
 
@@ -23,6 +24,13 @@ def severity_colour(severity: str) -> str:
 def state_colour(state: str) -> str:
     """The colour of a state's label."""
     return STATE_COLOURS.get(Incident.State(state), "default")
+
+
+@register.filter
+def incidents(digest: Delivery) -> str:
+    """How many incidents a digest tells of, in words."""
+    number = sum(totals(digest).values())
+    return "1 incident" if number == 1 else f"{number} incidents"
 
 
 @register.filter

@@ -114,3 +114,12 @@ async def test_markup_and_long_words_are_text_that_fits(visitors: Visitors, site
         await expect(phone.get_by_text(marker).first).to_be_visible()
         assert await phone.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
     assert shown == []
+
+
+async def test_a_proxy_that_is_none_is_forgotten_by_clicking(visitors: Visitors, site: Server) -> None:
+    site.other.run("from security.memory import Kind, memory\nmemory.add(Kind.PROXY, 'outside', '8.8.8.8')")
+    page = await opened(visitors, site, DASHBOARD)
+    await expect(page.locator(".security-warning")).to_contain_text("8.8.8.8")
+    await page.get_by_role("button", name="It is none: forget it").click()
+    await expect(page).to_have_url(f"{site.url}{DASHBOARD}")
+    await expect(page.locator(".security-warning")).to_have_count(0)

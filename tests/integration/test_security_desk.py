@@ -16,6 +16,7 @@ import events
 from audit.models import AuditEntry
 from events.models import JournalEntry
 from events.types import utcnow
+from security.memory import Kind, memory, seen_proxies
 from security.models import CoolOff, Delivery, Evidence, Incident, Remark
 from tests.support.auditing import empty_log, entry
 from tests.support.desk import incident
@@ -339,6 +340,30 @@ def test_the_dashboard_shows_what_is_not_closed_the_worst_first(client: Client) 
         ("Medium", 1),
         ("Low", 0),
     ]
+
+
+@pytest.mark.parametrize("permissions", [(), (VIEW,), (CHANGE,)])
+def test_a_proxy_that_is_none_is_forgotten_by_who_may(permissions: tuple[str, ...]) -> None:
+    memory.add(Kind.PROXY, "outside", "8.8.8.8")
+    forget, client = reverse("admin:security_incident_forget_proxy"), account("someone", *permissions)
+    may = CHANGE in permissions
+    shown = client.get(DASHBOARD)
+    assert ("8.8.8.8" in shown.content.decode()) == bool(permissions)
+    assert ("forget it" in shown.content.decode()) == may
+    assert client.get(forget).status_code == (405 if may else 403)
+    assert client.post(forget, {"address": "8.8.8.8"}).status_code == (302 if may else 403)
+    assert seen_proxies() == ([] if may else ["8.8.8.8"])
+    audited = AuditEntry.objects.filter(event_type="proxy.forgotten").values_list("actor_label", "resource_id")
+    assert list(audited) == ([("someone", "8.8.8.8")] if may else [])
+
+
+@pytest.mark.parametrize("address", ["", "9.9.9.9", HOSTILE, "\0"])
+def test_a_proxy_that_nobody_saw_is_not_forgotten(client: Client, address: str) -> None:
+    memory.add(Kind.PROXY, "outside", "8.8.8.8")
+    response = client.post(reverse("admin:security_incident_forget_proxy"), {"address": address}, follow=True)
+    assert "It could not be done" in response.content.decode()
+    assert seen_proxies() == ["8.8.8.8"]
+    assert not AuditEntry.objects.filter(event_type="proxy.forgotten").exists()
 
 
 def test_the_dashboard_counts_failed_logins_and_names_who_and_where_from(client: Client) -> None:

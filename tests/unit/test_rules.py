@@ -43,6 +43,14 @@ def test_only_critical_events_are_flagged_and_each_once(category: EventCategory,
         assert flagged == []
 
 
+def test_a_quiet_event_reaches_browsers_and_is_not_flagged() -> None:
+    event = make(EventCategory.SECURITY, EventPriority.CRITICAL)
+    event.metadata["quiet"] = True
+    found = apply_rules(event, EventsSettings())
+    assert [e.category for e in found] == [EventCategory.SECURITY, EventCategory.AUDIT, EventCategory.REALTIME]
+    assert not [e for e in found if "notification" in e.metadata]
+
+
 @pytest.mark.parametrize(("category", "priority"), EVERYTHING)
 def test_a_derived_event_says_the_same_and_where_it_comes_from(category: EventCategory, priority: EventPriority) -> None:
     event = make(category, priority)

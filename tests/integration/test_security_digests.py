@@ -1,0 +1,313 @@
+"""Many incidents: a target hears of some by themselves and of all others in digests, whose counts are exact."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core import mail
+from django.db import transaction
+from django.test import Client
+
+from events.models import JournalEntry
+from events.types import utcnow
+from security import models
+from security.alerts.allowance import NOTIFICATIONS_A_MINUTE
+from security.alerts.deliveries import courier
+from security.alerts.raising import alert
+from security.models import Delivery, Incident
+from tests.support.databases import Databases, base_environment
+from tests.support.desk import incident
+from tests.support.receivers import receiver
+from tests.support.remote import DjangoProcess
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OPS = "ops@example.org"
+SECRET = "shared by the two"
+LIMIT = 3
+
+
+@pytest.fixture(autouse=True)
+def configured(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    settings.SECURITY = {
+        "ALERT_MAIL": [OPS], "ALERT_MAIL_SEVERITY": "low", "ALERTS_AN_HOUR": LIMIT, "SITE_URL": "https://example.org",
+        "WEBHOOK_SECRET": SECRET, "DELIVER_IN_BACKGROUND": False,
+    }  # fmt: skip
+
+
+def attacked(number: int, **fields: Any) -> list[Incident]:
+    """So many incidents that were alerted of, each from another address."""
+    before = Incident.objects.count()
+    found = [incident(subject=f"address {before + n}", **fields) for n in range(number)]
+    assert all(map(alert, found))
+    return found
+
+
+def digest(**which: Any) -> Delivery:
+    """The only digest."""
+    return Delivery.objects.get(incident=None, **which)
+
+
+def delivered(*, due: bool = True) -> list[str]:
+    """What the courier delivers now, digests before their time; how each ended."""
+    if due:
+        Delivery.objects.filter(state="held").update(next_attempt_at=utcnow())
+    return [delivery.state for delivery in courier.deliver()]
+
+
+def signed_in() -> Client:
+    """An administrator's. Made without a signal, which would open an incident."""
+    User.objects.bulk_create([User(username="admin", is_staff=True, is_superuser=True)])
+    client = Client()
+    client.force_login(User.objects.get())
+    return client
+
+
+def test_beyond_the_limit_alerts_are_counted_in_one_digest() -> None:
+    attacked(LIMIT + 5, severity="high")
+    attacked(2, severity="low", kind="enumeration")
+    assert Delivery.objects.filter(incident__isnull=False).count() == LIMIT
+    assert digest().counts == {"high": {"brute_force": 5}, "low": {"enumeration": 2}}
+    assert (digest().state, digest().target) == ("held", OPS)
+    assert Delivery.objects.count() == LIMIT + 1, "no row for each of those that are held"
+
+
+def test_a_digest_is_sent_when_it_is_due_and_what_comes_later_goes_into_the_next() -> None:
+    attacked(LIMIT + 4)
+    assert delivered(due=False) == ["sent"] * LIMIT
+    assert delivered() == ["sent"]
+    attacked(6)
+    assert delivered(due=False) == []
+    assert delivered() == ["sent"]
+    assert delivered() == []
+    assert [message.subject for message in mail.outbox[LIMIT:]] == [
+        "[High] Digest of 4 incidents: 4 high",
+        "[High] Digest of 6 incidents: 6 high",
+    ]
+    assert len({message.extra_headers["Message-ID"] for message in mail.outbox}) == LIMIT + 2
+
+
+def test_each_target_has_its_own_limit_and_digest(settings: Any) -> None:
+    settings.SECURITY = settings.SECURITY | {"ALERT_MAIL": [OPS, "sec@example.org"], "ALERT_MAIL_SEVERITY": "high"}
+    settings.SECURITY = settings.SECURITY | {"ALERT_WEBHOOKS": ["https://hooks.example.org/a"]}
+    attacked(2, severity="medium")
+    attacked(2, severity="high")
+    assert {(one.target, *one.counts["high"].values()) for one in Delivery.objects.filter(incident=None)} == {
+        ("https://hooks.example.org/a", 1)
+    }
+
+
+def test_critical_ones_are_not_hidden_behind_others() -> None:
+    attacked(LIMIT + 50, severity="low")
+    first, *others = attacked(LIMIT + 2, severity="critical", kind="token_reuse")
+    assert Delivery.objects.get(incident=first).state == "pending"
+    delivered()
+    subjects = [message.subject for message in mail.outbox]
+    assert sum(subject.startswith("[Critical] 5 failed") for subject in subjects) == LIMIT
+    assert subjects[-1] == "[Critical] Digest of 52 incidents: 2 critical, 50 low"
+    text = str(mail.outbox[-1].body)
+    assert text.index("Token reuse") < text.index("Brute force")
+    assert not Delivery.objects.filter(incident=others[-1]).exists()
+
+
+def test_an_incident_that_gets_worse_is_counted_once_as_bad_as_it_is() -> None:
+    attacked(LIMIT)
+    attacked(LIMIT, severity="critical")
+    (one,) = attacked(1, severity="low")
+    one.severity = "critical"
+    one.save()
+    assert alert(one)
+    assert digest().counts == {"low": {}, "critical": {"brute_force": 1}}
+    assert delivered()[-1] == "sent"
+    assert mail.outbox[-1].subject == "[Critical] Digest of 1 incident: 1 critical"
+
+
+def test_an_incident_that_gets_worse_after_its_digest_was_sent_is_told_again() -> None:
+    attacked(LIMIT)
+    attacked(LIMIT, severity="critical")
+    (one,) = attacked(1, severity="low")
+    delivered()
+    one.severity = "critical"
+    one.save()
+    assert alert(one)
+    assert digest(state="held").counts == {"critical": {"brute_force": 1}}
+    one.refresh_from_db()
+    assert sorted(one.digests.values()) == ["critical", "low"]
+
+
+def test_what_is_rolled_back_takes_nothing_and_counts_nowhere() -> None:
+    for number in (2, LIMIT + 1):
+        with transaction.atomic():
+            attacked(number)
+            transaction.set_rollback(True)
+    assert not Delivery.objects.exists()
+    attacked(LIMIT)
+    assert not Delivery.objects.filter(incident=None).exists()
+
+
+def test_an_hour_later_alerts_come_by_themselves_again() -> None:
+    attacked(LIMIT + 1)
+    for counter in models.Counter.objects.all():
+        counter.hits = [[moment - 3_601, member] for moment, member in counter.hits]
+        counter.save()
+    attacked(LIMIT + 1)
+    assert Delivery.objects.filter(incident__isnull=False).count() == 2 * LIMIT
+    assert digest().counts == {"high": {"brute_force": 2}}
+
+
+# What it says
+
+
+def test_a_mail_counts_the_worst_first_and_links_to_the_list() -> None:
+    attacked(LIMIT)
+    attacked(1, severity="low", kind="enumeration")
+    attacked(12, severity="medium", kind="burst")
+    attacked(3, severity="medium", kind="token_reuse")
+    delivered()
+    message = mail.outbox[-1]
+    ((html, kind),) = message.alternatives
+    assert kind == "text/html"
+    for body in (str(message.body), str(html)):
+        assert "16 incidents" in body
+        assert "https://example.org/admin/security/incident/" in body
+        assert f"{LIMIT} an hour" in body
+        assert body.index("Burst") < body.index("Token reuse") < body.index("Enumeration")
+
+
+def test_a_webhook_hears_of_it_signed_and_again_until_it_takes_it(settings: Any) -> None:
+    with receiver(200, 200, 200, 500, 200) as server:
+        settings.SECURITY = settings.SECURITY | {"ALERT_MAIL": [], "ALERT_WEBHOOKS": [server.url]}
+        attacked(LIMIT + 4)
+        attacked(2, severity="medium", kind="enumeration")
+        assert delivered() == ["sent"] * LIMIT + ["pending"]
+        Delivery.objects.filter(state="pending").update(next_attempt_at=utcnow())
+        assert delivered() == ["sent"]
+    (first, refused), (headers, body) = server.got[LIMIT:]
+    assert (refused, first["X-Delivery-ID"]) == (body, headers["X-Delivery-ID"])
+    expected = hmac.new(SECRET.encode(), headers["X-Timestamp"].encode() + b"." + body, hashlib.sha256).hexdigest()
+    assert headers["X-Signature"] == f"sha256={expected}"
+    content = json.loads(body)
+    since, until = content["digest"].pop("since"), content["digest"].pop("until")
+    assert since < until
+    assert content == {
+        "id": f"digest-{digest().pk}",
+        "type": "incidents.digest",
+        "digest": {
+            "incidents": 6,
+            "counts": [
+                {"severity": "high", "kind": "brute_force", "number": 4},
+                {"severity": "medium", "kind": "enumeration", "number": 2},
+            ],
+            "url": "https://example.org/admin/security/incident/",
+        },
+    }
+
+
+def test_the_page_of_an_incident_shows_its_digest() -> None:
+    client = signed_in()
+    *_, one, other = attacked(LIMIT + 2)
+    page = f"/admin/security/incident/{one.pk}/change/"
+    text = client.get(page).content.decode()
+    assert f"E-mail to {OPS}, in a digest of 2 incidents" in text
+    assert "held" in text
+    delivered()
+    text = client.get(page).content.decode()
+    assert "in a digest of 2 incidents" in text
+    assert "sent" in text
+    assert "given up" not in text
+    assert other.digests == one.digests
+
+
+def test_a_digest_that_was_given_up_is_said_while_one_of_its_incidents_is_not_closed(settings: Any, caplog: Any) -> None:
+    settings.SECURITY = settings.SECURITY | {"DELIVERY_ATTEMPTS": 1}
+    client = signed_in()
+    attacked(LIMIT + 2)
+    delivered(due=False)
+    settings.SECURITY = settings.SECURITY | {"ALERT_MAIL": []}
+    assert delivered() == ["failed"]
+    assert f"The alert of digest {digest().pk} by mail was given up: is not in the settings any more" in caplog.text
+    dashboard = "/admin/security/incident/dashboard/"
+    assert "1 alert by mail could not be delivered" in client.get(dashboard).content.decode()
+    Incident.objects.update(state="closed")
+    assert "could not be delivered" not in client.get(dashboard).content.decode()
+
+
+# Browsers
+
+
+def test_of_many_critical_ones_browsers_show_a_few_and_hear_of_all() -> None:
+    attacked(NOTIFICATIONS_A_MINUTE + 4, severity="critical")
+    told = [row.event for row in JournalEntry.objects.filter(category="realtime").order_by("id")]
+    assert len(told) == NOTIFICATIONS_A_MINUTE + 4
+    assert [event.metadata.get("notification") for event in told] == [True] * NOTIFICATIONS_A_MINUTE + [None] * 4
+    assert {event.priority for event in told} == {"critical"}
+
+
+# Several processes
+
+RAISE = """
+from security.alerts.raising import alert
+from tests.support.desk import incident
+for n in range(number):
+    assert alert(incident(subject=f"{name} {n}", severity=("high", "critical")[n % 2]))
+"""
+DELIVER = """
+import threading
+from security.alerts.deliveries import courier
+stopping = threading.Event()
+thread = threading.Thread(target=courier.run, args=[stopping])
+thread.start()
+try:
+    exec(work, {"number": number, "name": name})
+finally:
+    stopping.set()
+    thread.join()
+"""
+
+
+@pytest.mark.parametrize("number", [25])
+def test_processes_that_raise_and_deliver_at_once_tell_each_incident_once(
+    databases: Databases, tmp_path: Path, number: int
+) -> None:
+    with receiver(200) as server:
+        env = base_environment() | {"DATABASE_URL": databases.create(), "VAR_DIR": str(tmp_path)}
+        env |= {"SECURITY_WEBHOOK_SECRET": SECRET, "NO_PROXY": "127.0.0.1"}
+        env |= {"SECURITY_ALERT_WEBHOOKS": f"{server.url},{server.url}/other"}
+        env |= {"SECURITY_ALERTS_AN_HOUR": str(LIMIT), "SECURITY_DIGEST_INTERVAL": "0.05", "SECURITY_DELIVERY_INTERVAL": "0.01"}
+        with DjangoProcess(env) as one, DjangoProcess(env) as other:
+            failures: list[Exception] = []
+
+            def run(process: DjangoProcess, name: str) -> None:
+                try:
+                    process.run(DELIVER, work=RAISE, number=number, name=name)
+                except Exception as error:  # noqa: BLE001 - a thread's is seen by nobody else
+                    failures.append(error)
+
+            threads = [threading.Thread(target=run, args=work) for work in ((one, "one"), (other, "other"))]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert failures == []
+            one.run(
+                "from security.alerts.deliveries import courier\nfrom security.models import Delivery\n"
+                "from events.types import utcnow\n"
+                "Delivery.objects.filter(state='held').update(next_attempt_at=utcnow())\nlist(courier.deliver())\n"
+                "assert not Delivery.objects.exclude(state='sent').exists()"
+            )
+    told = [json.loads(body) for _, body in server.got]
+    assert max(Counter(content["id"] for content in told).values()) == 1
+    digests = [content["digest"] for content in told if content["type"] == "incidents.digest"]
+    singles = 2 * 2 * LIMIT  # high and critical ones, for each of two targets
+    assert len(told) - len(digests) == singles
+    assert len(digests) > 2
+    assert sum(one["incidents"] for one in digests) == 2 * 2 * number - singles
