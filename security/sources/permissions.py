@@ -14,7 +14,6 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.db.models.signals import m2m_changed, pre_delete
 
-from security.sources import rows
 from security.sources.telling import name_of, printable, tell
 
 FLAGS: Final = {"is_staff": "staff", "is_superuser": "superuser"}
@@ -30,7 +29,6 @@ def connect() -> None:
     for field in fields:
         through = field.remote_field.through
         m2m_changed.connect(partial(_on_changed, field), sender=through, weak=False, dispatch_uid=UID)
-        rows.follow(field, partial(_on_changed, field))
     pre_delete.connect(_before_group_deleted, sender=Group, dispatch_uid=UID)
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +14,7 @@ from django.contrib.auth import authenticate
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.auth.signals import user_logged_in
 from django.core import mail
-from django.db import IntegrityError, connection, transaction
-from django.db.models.signals import m2m_changed
+from django.db import connection, transaction
 from django.test import AsyncClient, Client
 from django.urls import reverse
 from hypothesis import HealthCheck, given
@@ -35,8 +33,6 @@ from security.accounts import find_account, username_hash
 from security.memory import LIMITS, Kind, memory, seen_proxies, values_of
 from security.models import Remembered
 from security.sources import sessions, tokens
-from tests.support.databases import Databases, base_environment
-from tests.support.remote import DjangoProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -241,134 +237,6 @@ def test_what_a_user_loses_is_told_whichever_side_it_is_done_from(alice: User, w
         act(alice, group)
         act(alice, group)
     assert events.one("account.permissions_changed").data == {"username": "alice", "granted": [], "revoked": revoked}
-
-
-def members() -> Any:
-    return User.groups.through.objects
-
-
-def membership(user: User, group: Group) -> dict[str, Any]:
-    return {"user_id": user.pk, "group_id": group.pk}
-
-
-def grant(user: User) -> dict[str, Any]:
-    return {"user_id": user.pk, "permission_id": permission("add_group").pk}
-
-
-GRANTS = User.user_permissions.through
-PAST_THE_FIELD: dict[str, tuple[Callable[[User, Group], Any], list[str]]] = {
-    "create": (lambda user, group: members().create(**membership(user, group)), ["group editors"]),
-    "save": (lambda user, group: User.groups.through(**membership(user, group)).save(), ["group editors"]),
-    "get_or_create": (lambda user, group: members().get_or_create(**membership(user, group)), ["group editors"]),
-    "bulk_create": (
-        lambda user, group: members().bulk_create([User.groups.through(**membership(user, group))]),
-        ["group editors"],
-    ),
-    "ignoring conflicts": (
-        lambda user, group: members().bulk_create([User.groups.through(**membership(user, group))] * 2, ignore_conflicts=True),
-        ["group editors"],
-    ),
-    "permission": (lambda user, group: GRANTS.objects.create(**grant(user)), ["auth.add_group"]),
-    "permissions": (lambda user, group: GRANTS.objects.bulk_create([GRANTS(**grant(user))]), ["auth.add_group"]),
-}
-TAKEN_PAST_THE_FIELD: dict[str, tuple[Callable[[User, Group], Any], list[str]]] = {
-    "row": (lambda user, group: members().get(**membership(user, group)).delete(), ["group editors"]),
-    "rows": (lambda user, group: members().filter(**membership(user, group)).delete(), ["group editors"]),
-    "all rows": (lambda user, group: members().all().delete(), ["group editors"]),
-    "permission": (lambda user, group: GRANTS.objects.get(**grant(user)).delete(), ["auth.add_group"]),
-    "permissions": (lambda user, group: GRANTS.objects.filter(user=user).delete(), ["auth.add_group"]),
-}
-
-
-@pytest.mark.parametrize("way", PAST_THE_FIELD)
-def test_what_a_user_is_granted_past_the_field_is_told_once(alice: User, way: str) -> None:
-    act, granted = PAST_THE_FIELD[way]
-    group = editors()
-    with captured_events() as events:
-        act(alice, group)
-    event = events.one("account.permissions_changed")
-    assert (event.user_id, event.data) == (str(alice.pk), {"username": "alice", "granted": granted, "revoked": []})
-
-
-@pytest.mark.parametrize("way", TAKEN_PAST_THE_FIELD)
-def test_what_a_user_loses_past_the_field_is_told_once(alice: User, way: str) -> None:
-    act, revoked = TAKEN_PAST_THE_FIELD[way]
-    group = editors(alice)
-    alice.user_permissions.add(permission("add_group"))
-    with captured_events() as events:
-        act(alice, group)
-    assert events.one("account.permissions_changed").data == {"username": "alice", "granted": [], "revoked": revoked}
-
-
-def test_what_is_there_already_is_not_told_again(alice: User) -> None:
-    group = editors(alice)
-    with captured_events() as events:
-        members().bulk_create([User.groups.through(**membership(alice, group))], ignore_conflicts=True)
-        members().get_or_create(**membership(alice, group))
-        with pytest.raises(IntegrityError), transaction.atomic():
-            members().create(**membership(alice, group))
-        with pytest.raises(TypeError):
-            members().all()[:1].delete()
-    assert "account.permissions_changed" not in events.types
-    assert list(alice.groups.all()) == [group]
-
-
-def test_what_a_group_is_granted_past_the_field_is_told() -> None:
-    group, granting = editors(), Group.permissions.through.objects
-    with captured_events() as events:
-        granting.create(group=group, permission=permission("add_group"))
-        granting.filter(permission=permission("add_group")).delete()
-    told = [event.data for event in events if event.event_type == "group.permissions_changed"]
-    assert [data["granted"] for data in told] == [["auth.add_group"], []]
-    assert [data["revoked"] for data in told] == [[], ["auth.add_group"]]
-
-
-def test_a_field_that_failed_to_write_hides_nothing_else(alice: User) -> None:
-    def refuse(action: str, **kwargs: Any) -> None:
-        if action == "pre_add":
-            raise RuntimeError
-
-    group = editors()
-    m2m_changed.connect(refuse, sender=User.groups.through)
-    try:
-        with pytest.raises(RuntimeError), transaction.atomic():
-            alice.groups.add(group)
-    finally:
-        m2m_changed.disconnect(refuse, sender=User.groups.through)
-    alice.groups.add(group)
-    with captured_events() as events:
-        members().all().delete()
-        members().create(**membership(alice, group))
-    assert events.types.count("account.permissions_changed") == 2
-
-
-TRACKED = """
-import audit
-from django.contrib.auth.models import Group, User
-from audit.models import AuditEntry
-from events import unified_event_manager
-audit.track(User)
-audit.track(Group)
-alice, group, rows = User.objects.get(username="alice"), Group.objects.create(name="editors"), User.groups.through.objects
-last = AuditEntry.objects.latest("id").pk
-rows.create(user=alice, group=group)
-rows.get().delete()
-rows.bulk_create([User.groups.through(user=alice, group=group)], ignore_conflicts=True)
-rows.filter(user=alice).delete()
-alice.groups.add(group)
-alice.groups.remove(group)
-alice.groups.set([group])
-group.user_set.clear()
-unified_event_manager.shutdown()
-found = AuditEntry.objects.filter(pk__gt=last).order_by("pk")
-names = ("auth.user.updated", "account.permissions_changed")
-result = [found.filter(event_type=name).count() for name in names]
-"""
-
-
-def test_rows_of_a_tracked_model_are_told_and_recorded_once_each(databases: Databases, tmp_path: Path) -> None:
-    with DjangoProcess(base_environment() | {"DATABASE_URL": databases.create(), "VAR_DIR": str(tmp_path)}) as process:
-        assert process.run(TRACKED) == [8, 8]
 
 
 def test_each_user_whom_one_change_concerns_is_named(alice: User) -> None:
