@@ -22,7 +22,7 @@ def observations_of(event: UnifiedEvent) -> list[Observation]:
     """What the event tells: one thing; a summary of failed logins, one for each account that it names, and the rest. Where all are for one
     account, and from many networks: one for each address that it names."""
     seen = observation_of(event)
-    if seen.event_type not in LOGIN_FAILURES or seen.target is not None or seen.number == 1:
+    if seen.event_type not in LOGIN_FAILURES or seen.target is not None or "count" not in event.data:
         return [seen]
     parts = _split(
         seen,
