@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
+from security.accounts import typed_name
 from security.conf import settings
 from security.enforcement import guard
 
@@ -22,7 +22,7 @@ class GuardBackend:
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
         """Reserve an attempt. Raises PermissionDenied, upon which Django asks no other backend, where it is refused; the request's
         `login_refused` is a `security.enforcement.guard.Refusal` then."""
-        username = credentials.get(get_user_model().USERNAME_FIELD, credentials.get("username"))
+        username = typed_name(credentials)
         if not settings().ENFORCE or username is None:
             guard.forget_attempt()
             return

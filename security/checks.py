@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import FieldError, ValidationError
 from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
@@ -14,6 +16,7 @@ from events.checks import settings_errors
 from events.client_ip import undeclared_proxy
 from events.conf import EventsSettings
 from events.conf import settings as events_settings
+from security.accounts import field_of
 from security.backends import GuardBackend
 from security.conf import SecuritySettings, redis_url, settings
 from security.memory import WARNED_FOR, seen_proxies
@@ -41,6 +44,34 @@ def check_counters(**kwargs: Any) -> list[CheckMessage]:
             id="security.E003",
         )
     ]
+
+
+@register
+def check_sign_in_fields(**kwargs: Any) -> list[CheckMessage]:
+    """security.E004: what people are said to sign in by is no field of the user model."""
+    if settings_errors(SecuritySettings, "security.E001"):
+        return []
+    return [
+        Error(
+            f"SECURITY['SIGN_IN_FIELDS'] names {lookup!r}, which finds no user: {reason}",
+            hint="Name fields of the user model, or paths to them, with __exact, __iexact or neither.",
+            id="security.E004",
+        )
+        for lookup in settings().SIGN_IN_FIELDS
+        if (reason := _why_not(lookup))
+    ]
+
+
+def _why_not(lookup: str) -> str:
+    users = get_user_model()._default_manager
+    try:
+        users.values_list(field_of(lookup))
+        users.filter(**{lookup: "x"})
+    except FieldError as error:
+        return str(error)
+    except (ValueError, ValidationError):  # a field of numbers
+        return ""
+    return ""
 
 
 @register

@@ -11,10 +11,15 @@ from redis.connection import parse_url
 
 from events.conf import AppSettings, load
 from events.conf import settings as events_settings
+from security.sources.tally import KEPT
 
 MAX_TARGET_LENGTH = 255
 MIN_SECRET_LENGTH = 16
+# What thresholds of different members can't reach with one summary.
+NAMED = f"A summary of a flood names {KEPT} at most: more take several summaries."
 Address = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=MAX_TARGET_LENGTH)]
+# Others than these two may find users whose names were not typed.
+Lookup = Annotated[str, Field(pattern=r"^[A-Za-z]\w*?(__i?exact)?$", max_length=MAX_TARGET_LENGTH)]
 WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]+", max_length=MAX_TARGET_LENGTH)]
 
 
@@ -24,21 +29,35 @@ class SecuritySettings(AppSettings):
     setting = "SECURITY"
     model_config = SettingsConfigDict(env_prefix="SECURITY_")
 
+    # Who is meant by what was typed (security.accounts)
+    SIGN_IN_FIELDS: list[Lookup] = Field(
+        [],
+        description="Lookups by which people sign in besides the username, as `email__iexact`, `username__iexact`: tried in this order, and one counts "
+        "where it finds exactly one user. So failures, successes and limits are the account's, whatever was typed.",
+    )
+
     # Detection (security.detectors)
     BRUTE_FORCE_THRESHOLD: int = Field(
         5, ge=1, le=1_000, description="Failed logins from one address, or for one account, that open an incident."
     )
     BRUTE_FORCE_WINDOW: int = Field(300, ge=1, le=86_400, description="Seconds within which they count.")
     STUFFING_ACCOUNTS: int = Field(
-        10, ge=2, le=1_000, description="Different accounts that fail to sign in from one address: credential stuffing."
+        10, ge=2, le=1_000, description=f"Different accounts that fail to sign in from one address: credential stuffing. {NAMED}"
     )
     STUFFING_WINDOW: int = Field(600, ge=1, le=86_400, description="Seconds within which they count.")
     GUESSING_ADDRESSES: int = Field(
-        10, ge=2, le=1_000, description="Different addresses from which logins for one account fail: distributed guessing."
+        10,
+        ge=2,
+        le=1_000,
+        description=f"Different addresses from which logins for one account fail: distributed guessing. {NAMED}",
     )
     GUESSING_WINDOW: int = Field(3_600, ge=1, le=86_400, description="Seconds within which they count.")
     SURGE_FAILURES: int = Field(
-        100, ge=10, le=1_000, description="Failed logins on the whole site within `SURGE_WINDOW` that are looked at."
+        100,
+        ge=10,
+        le=1_000,
+        description="Failed logins on the whole site within `SURGE_WINDOW` that are looked at. Where three quarters are for different accounts it is "
+        f"spraying. {NAMED}",
     )
     SURGE_FACTOR: float = Field(
         3.0, ge=1.5, le=20, description="How many times as frequent as in the hour before (11 windows) they must be: a surge."
@@ -53,7 +72,10 @@ class SecuritySettings(AppSettings):
     REFUSALS: int = Field(30, ge=2, le=1_000, description="Refused requests (401, 403, CSRF) from one address: a burst.")
     REFUSALS_WINDOW: int = Field(60, ge=1, le=86_400, description="Seconds within which they count.")
     ENUMERATION: int = Field(
-        30, ge=2, le=1_000, description="Pages that are not there, or unknown usernames, asked for from one address: enumeration."
+        30,
+        ge=2,
+        le=1_000,
+        description=f"Pages that are not there, or unknown usernames, asked for from one address: enumeration. {NAMED}",
     )
     ENUMERATION_WINDOW: int = Field(300, ge=1, le=86_400, description="Seconds within which they count.")
     INCIDENT_QUIET: int = Field(3_600, ge=1, description="Seconds without an event after which an incident is closed.")

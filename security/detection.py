@@ -37,9 +37,9 @@ class Observation:
 
 
 class Hit(NamedTuple):
-    """To count one happening under a key, within a sliding window that ends with it. `member` is what is told apart: of many attempts from one
-    address, the accounts. At most `limit` are remembered. With `only_look` nothing is added. `plain`: no hit of this key, here or elsewhere, has a member, which
-    may make counting cheaper."""
+    """To count happenings under a key, `times` at one moment, within a sliding window that ends with it. `member` is what is told apart: of
+    many attempts from one address, the accounts. At most `limit` are remembered. With `only_look` nothing is added. `plain`: no hit of this
+    key, here or elsewhere, has a member, which may make counting cheaper."""
 
     key: str
     window: timedelta
@@ -47,10 +47,11 @@ class Hit(NamedTuple):
     member: str = ""
     only_look: bool = False
     plain: bool = False
+    times: int = 1
 
 
 class Count(NamedTuple):
-    """How many are in the window, this one included, and how many different members they have; both at most the hit's limit. The window
+    """How many are in the window, these included, and how many different members they have; both at most the hit's limit. The window
     ends with the newest. `first` and `last` are the moments of the oldest and newest of the number."""
 
     number: int
@@ -62,8 +63,8 @@ class Count(NamedTuple):
 class Counters(Protocol):
     """Counts exactly, however many threads and processes count at once."""
 
-    def count(self, hits: Sequence[Hit], at: datetime, times: int = 1) -> list[Count]:
-        """Count all these, `times` each, in one step, and say how many each has then. A moment that is later than now counts as now."""
+    def count(self, hits: Sequence[Hit], at: datetime) -> list[Count]:
+        """Count all these in one step, and say how many each has when all are counted. A moment that is later than now counts as now."""
 
     def take_back(self, hits: Sequence[Hit], at: datetime) -> None:
         """One happening that was counted at the moment did not count after all. What it pushed out of the limit doesn't come back."""

@@ -14,10 +14,10 @@ from events.handlers import call_isolated
 from events.manager import event_router, unified_event_manager
 from events.types import EventCategory, UnifiedEvent
 from security.counters import counters
-from security.detection import Hit, Observation
 from security.detectors import DETECTORS, WATCHED
 from security.incidents import report
 from security.observations import observations_of
+from security.recognition import recognise
 
 _unwatched: ContextVar[bool] = ContextVar("security_unwatched", default=False)
 
@@ -57,8 +57,7 @@ class Monitor:
 
     def look_at(self, event: UnifiedEvent) -> None:
         """Count what the event tells, and report what the detectors make of it."""
-        for seen in observations_of(event):
-            call_isolated(observe, seen=seen)
+        call_isolated(observe, event=event)
 
 
 monitor = Monitor()
@@ -74,15 +73,7 @@ def unwatched() -> Iterator[None]:
         _unwatched.reset(token)
 
 
-def observe(seen: Observation) -> None:
-    """Count what the detectors want to know, all at once, and report what they recognise. A detector that fails stops no other."""
-    wanted = [(detector, call_isolated(detector.hits, seen=seen)) for detector in DETECTORS]
-    hits: list[Hit] = list(dict.fromkeys(hit for _, asked in wanted for hit in asked or ()))
-    if not hits:
-        return
-    counted = dict(zip(hits, counters().count(hits, seen.at, seen.number), strict=True))
-    for detector, asked in wanted:
-        if asked:
-            detection = call_isolated(detector.judge, seen=seen, counts=[counted[hit] for hit in asked])
-            if detection is not None:
-                call_isolated(report, detection=detection, seen=seen)
+def observe(event: UnifiedEvent) -> None:
+    """Count what the event tells, all at once, and report what the detectors recognise. Raises DatabaseError."""
+    for detection, seen in recognise(observations_of(event), DETECTORS, counters()):
+        call_isolated(report, detection=detection, seen=seen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,25 +13,42 @@ from security.adapter import LOGIN_SUCCESS
 from security.detection import Observation
 from security.detectors.words import LOGIN_FAILURES
 from security.networks import network_of
+from security.sources.tally import KEPT
 
-# Of a summary of a flood, so many accounts are looked at, those with the most failures.
-MAX_PARTS = 20
 MAX_NUMBER = 1_000_000
 
 
-def observations_of(event: UnifiedEvent) -> Iterator[Observation]:
-    """What the event tells: one thing; a summary of a flood, one for each account that it names, and the rest."""
+def observations_of(event: UnifiedEvent) -> list[Observation]:
+    """What the event tells: one thing; a summary of failed logins, one for each account that it names, and the rest. Where all are for one
+    account, and from many networks: one for each address that it names."""
     seen = observation_of(event)
-    rest = seen.number
-    if seen.event_type in LOGIN_FAILURES and seen.target is None and rest > 1:
-        named = [replace(seen, account=account, number=number) for account, number in _tops(event.data.get("accounts"))]
-        named += [replace(seen, username_hash=name, number=number) for name, number in _tops(event.data.get("username_hashes"))]
-        for part in named:
-            if part.number <= rest:
-                rest -= part.number
-                yield part
-    if rest:
-        yield replace(seen, number=rest)
+    if seen.event_type not in LOGIN_FAILURES or seen.target is not None or "count" not in event.data:
+        return [seen]
+    parts = _split(
+        seen,
+        [replace(seen, account=account, number=number) for account, number in _named(event, "accounts")]
+        + [replace(seen, username_hash=name, number=number) for name, number in _named(event, "username_hashes")],
+    )
+    if len(parts) > 1 or seen.network is not None:
+        return parts
+    return _split(
+        parts[0],
+        [
+            replace(parts[0], address=address, network=network_of(address), number=number)
+            for stated, number in _named(event, "addresses")
+            if (address := _address(stated))
+        ],
+    )
+
+
+def _split(whole: Observation, parts: Iterable[Observation]) -> list[Observation]:
+    """The parts, as far as they are not more than the whole, and what is left of it."""
+    found, rest = [], whole.number
+    for part in parts:
+        if part.number <= rest:
+            rest -= part.number
+            found.append(part)
+    return [*found, replace(whole, number=rest)] if rest else found
 
 
 def observation_of(event: UnifiedEvent) -> Observation:
@@ -84,8 +101,9 @@ def _number(value: Any) -> int:
     return min(value, MAX_NUMBER) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 1
 
 
-def _tops(value: Any) -> Iterator[tuple[str, int]]:
+def _named(event: UnifiedEvent, name: str) -> Iterator[tuple[str, int]]:
     """The pairs of a member and its count that a summary names; nothing else that may stand there."""
-    for pair in value[:MAX_PARTS] if isinstance(value, list) else ():
+    value = event.data.get(name)
+    for pair in value[:KEPT] if isinstance(value, list) else ():
         if isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str):
             yield pair[0][:MAX_LABEL_LENGTH], _number(pair[1])

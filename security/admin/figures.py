@@ -18,10 +18,11 @@ from events.conf import settings
 
 HOUR: Final = timedelta(hours=1)
 HOURS: Final = 24
-# What is read at most: of the log for the chart, of failed logins for the most frequent.
+# What is read at most: of the log for the chart and of summaries their numbers; of failed logins, and of summaries the names, for the most frequent.
 MAX_ENTRIES: Final = 50_000
-MAX_FAILURES: Final = 2_000
 MAX_SUMMARIES: Final = 1_000
+MAX_FAILURES: Final = 2_000
+MAX_NAMING: Final = 300
 TOP: Final = 8
 SINGLE, SUMMARY = "login_failure", "login_failures"
 BAR: Final = "%Y-%m-%d %H"
@@ -86,19 +87,21 @@ def figures(until: datetime) -> Figures | None:
     read = entries.filter(timestamp__gt=since) if since else entries
     read = read.filter(source_category="security").order_by()
     hours, folds = _by_hour(read)
-    summaries = _summaries(read) if folds else []
-    for moment, data in summaries:
-        hours[moment.strftime(BAR)] += _number(data.get("count"))
+    folded = read.filter(action=SUMMARY).order_by("-timestamp")
+    summaries = list(folded.values_list("timestamp", KT("data__count"))[:MAX_SUMMARIES]) if folds else []
+    for moment, number in summaries:
+        hours[moment.strftime(BAR)] += int(number) if str(number).isdecimal() else 0
     latest = read.filter(action=SINGLE).order_by("-timestamp").values_list("ip_address", "user_id", KT("data__username_hash"))
     failures = list(latest[:MAX_FAILURES])
-    addresses, accounts = map(_top, _most_frequent(failures, summaries))
+    naming = list(folded.values_list("data", flat=True)[:MAX_NAMING]) if folds else []
+    addresses, accounts = map(_top, _most_frequent(failures, naming))
     return Figures(
         labels=[start.strftime("%H:00") for start in starts],
         numbers=[hours[start.strftime(BAR)] for start in starts],
         addresses=[_frequent(address, address, number, addresses) for address, number in addresses],
         accounts=_named(accounts),
         since=summaries[-1][0] if len(summaries) == MAX_SUMMARIES else since,
-        is_part=len(failures) == MAX_FAILURES or len(summaries) == MAX_SUMMARIES,
+        is_part=len(failures) == MAX_FAILURES or len(naming) == MAX_NAMING,
     )
 
 
@@ -111,17 +114,13 @@ def _by_hour(read: QuerySet[Any]) -> tuple[Counter[str], bool]:
     return hours, any(action == SUMMARY for _, action, _ in rows)
 
 
-def _summaries(read: QuerySet[Any]) -> list[tuple[datetime, dict[str, Any]]]:
-    """What was folded in floods, the latest first: each of these entries tells of many."""
-    folded = read.filter(action=SUMMARY).order_by("-timestamp").values_list("timestamp", "data")[:MAX_SUMMARIES]
-    return [(moment, data if isinstance(data, dict) else {}) for moment, data in folded]
-
-
-def _most_frequent(failures: list[Any], summaries: list[tuple[datetime, Any]]) -> tuple[Counter[str], Counter[str]]:
+def _most_frequent(failures: list[Any], summaries: list[Any]) -> tuple[Counter[str], Counter[str]]:
     """How often each address and each account failed. A username that is no account's is known by its hash."""
     addresses = Counter(address for address, _, _ in failures if address)
     accounts = Counter(user or f"{UNKNOWN}{username}" for _, user, username in failures if user or username)
-    for _, data in summaries:
+    for data in summaries:
+        if not isinstance(data, dict):
+            continue
         addresses.update(_tops(data.get("addresses")))
         accounts.update(_tops(data.get("accounts")))
         accounts.update({f"{UNKNOWN}{name}": number for name, number in _tops(data.get("username_hashes")).items()})

@@ -81,15 +81,13 @@ def suits(hits: Sequence[Hit]) -> bool:
     return bool(hits) and not any(hit.member or hit.only_look for hit in hits) and len({hit.key for hit in hits}) == len(hits)
 
 
-def add(
-    hits: Sequence[Hit], moment: float, now: datetime, times: int, gate_limit: int | None = None
-) -> tuple[dict[str, list[Moment]], bool]:
+def add(hits: Sequence[Hit], moment: float, now: datetime, gate_limit: int | None = None) -> tuple[dict[str, list[Moment]], bool]:
     """What is remembered of the keys then, and whether one of them may be new. With `gate_limit` the first hit is a gate: the others are
     added, and in the answer, only where it has at most so many then."""
     with connections[settings().DATABASE].cursor() as cursor:
         adapt = cursor.db.ops.adapt_datetimefield_value
         new = [
-            {"key": hit.key, "hits": [[moment, ""]] * min(times, hit.limit), "expires_at": str(adapt(now + hit.window))}
+            {"key": hit.key, "hits": [[moment, ""]] * min(hit.times, hit.limit), "expires_at": str(adapt(now + hit.window))}
             for hit in sorted(hits)
         ]
         kept = {hit.key: [moment - hit.window.total_seconds(), hit.limit] for hit in hits}
@@ -97,7 +95,7 @@ def add(
         parameters = {"new": json.dumps(new), "kept": json.dumps(kept), "gate": hits[0].key, "limit": gate_limit}
         cursor.execute(statement[cursor.db.vendor], parameters)
         found = {key: _moments(value) for key, value in cursor.fetchall()}
-    return found, any(len(moments) <= times for moments in found.values())
+    return found, any(len(found[hit.key]) <= hit.times for hit in hits if hit.key in found)
 
 
 def take_back(hits: Sequence[Hit], moment: float) -> None:

@@ -27,33 +27,33 @@ class DatabaseCounters:
     def __init__(self) -> None:
         self._cleaned_at = utcnow() - CLEANED_EVERY
 
-    def count(self, hits: Sequence[Hit], at: datetime, times: int = 1) -> list[Count]:
+    def count(self, hits: Sequence[Hit], at: datetime) -> list[Count]:
         """See `Counters.count`. Outside of the caller's transaction if it has none: then the counts are committed on return."""
         now = utcnow()
         moment = min(at, now).timestamp()  # a clock that runs ahead must not push the others' moments out of the window
         if _are_plain(hits):
-            rows, is_new = at_once.add(hits, moment, now, times)
+            rows, is_new = at_once.add(hits, moment, now)
             if is_new:
                 self._clean(now)
             return [windows.count(rows[hit.key], hit, moment) for hit in hits]
         keys = _counted(hits)
         if not keys:
-            return _counts(hits, _read({hit.key for hit in hits}), moment, 0)
+            return windows.counts(_read({hit.key for hit in hits}), hits, moment)
         with transaction.atomic(using=settings().DATABASE):
             rows = _lock(keys, now)
             is_new = not all(rows.values())
-            rows |= _read({hit.key for hit in hits} - rows.keys())
-            counts = _counts(hits, rows, moment, times)
-            _write({key: rows[key] for key in keys}, _expiry(hits, now))
+            windows.add(rows, hits, moment)
+            _write(rows, _expiry(hits, now))
+            rows = rows | _read({hit.key for hit in hits} - rows.keys())
         if is_new:  # only then does the table grow
             forget_expired(now)
-        return counts
+        return windows.counts(rows, hits, moment)
 
     def count_gated(self, gate: Hit, limit: int, others: Sequence[Hit], at: datetime) -> list[Count] | None:
         """See `security.counters.count_gated`: one statement. Who signs in cleans nothing: the detectors and the keeper do."""
         now = utcnow()
         moment = min(at, now).timestamp()
-        rows, _ = at_once.add([gate, *others], moment, now, 1, gate_limit=limit)
+        rows, _ = at_once.add([gate, *others], moment, now, gate_limit=limit)
         if others and others[0].key not in rows:
             return None
         if windows.count(rows[gate.key], gate, moment).number > limit:
@@ -100,16 +100,6 @@ def _are_plain(hits: Sequence[Hit]) -> bool:
 def _counted(hits: Sequence[Hit]) -> list[str]:
     """The keys that something is added to, in the order in which everybody locks them."""
     return sorted({hit.key for hit in hits if not hit.only_look})
-
-
-def _counts(hits: Sequence[Hit], rows: dict[str, list[Moment]], at: float, times: int) -> list[Count]:
-    """The counts of the hits, one after the other; `rows` are brought up to date."""
-    counts = []
-    for hit in hits:
-        if not hit.only_look:
-            rows[hit.key] = windows.add(rows[hit.key], hit, at, times)
-        counts.append(windows.count(rows.get(hit.key, []), hit, at))
-    return counts
 
 
 def _expiry(hits: Iterable[Hit], now: datetime) -> dict[str, datetime]:

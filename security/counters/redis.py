@@ -22,34 +22,51 @@ PAUSE: Final = 5.0
 
 # What security.counters.windows does. Of Redis's own formats MessagePack keeps a double as it is.
 COUNT: Final = """
-local at, times, answer = tonumber(ARGV[1]), tonumber(ARGV[2]), {}
-for i, key in ipairs(KEYS) do
-    local window, limit, member, look =
-        tonumber(ARGV[i * 4 - 1]), tonumber(ARGV[i * 4]), ARGV[i * 4 + 1], ARGV[i * 4 + 2] == '1'
+local at, rows, hits, answer = tonumber(ARGV[1]), {}, {}, {}
+for place, key in ipairs(KEYS) do
     local stored = redis.call('GET', key)
-    local moments = stored and cmsgpack.unpack(stored) or {}
-    if not look then
-        local place = #moments + 1
-        while place > 1 and moments[place - 1][1] > at do place = place - 1 end
-        for _ = 1, math.min(times, limit) do table.insert(moments, place, {at, member}) end
+    rows[place] = {key = key, moments = stored and cmsgpack.unpack(stored) or {}, window = 0, limit = 0}
+end
+for n = 2, #ARGV, 5 do  -- the key's place, window, limit, member, how many: 0 to look only
+    local hit = {row = rows[tonumber(ARGV[n])], window = tonumber(ARGV[n + 1]), limit = tonumber(ARGV[n + 2])}
+    local row, member, times = hit.row, ARGV[n + 3], tonumber(ARGV[n + 4])
+    hits[#hits + 1] = hit
+    if times > 0 then
+        local place = #row.moments + 1
+        while place > 1 and row.moments[place - 1][1] > at do place = place - 1 end
+        for more = 0, math.min(times, hit.limit) - 1 do table.insert(row.moments, place + more, {at, member}) end
+        row.window, row.limit = math.max(row.window, hit.window), math.max(row.limit, hit.limit)
     end
-    local start = at - window
+end
+local function newest(moments, window, limit)
+    local kept, seen, members, number, first, start = {}, {}, 0, 0, nil, at - window
     if #moments > 0 then start = math.max(at, moments[#moments][1]) - window end
-    local kept, seen, members, number, first = {}, {}, 0, 0, nil
     for place = #moments, 1, -1 do
         local moment = moments[place]
         if moment[1] <= start then break end
         local new = not seen[moment[2]] and members < limit
-        if number < limit or new then table.insert(kept, 1, moment) end
+        if number < limit or new then kept[#kept + 1] = moment end
         if new then seen[moment[2]] = true; members = members + 1 end
         if number < limit then number = number + 1; first = moment[1] end
     end
-    if not look then
-        local left = redis.call('PTTL', key)
-        redis.call('SET', key, cmsgpack.pack(kept), 'PX', math.max(left, math.ceil(window * 1000)))
+    for place = 1, math.floor(#kept / 2) do kept[place], kept[#kept + 1 - place] = kept[#kept + 1 - place], kept[place] end
+    return kept, number, members, first
+end
+for _, row in ipairs(rows) do
+    if row.limit > 0 then
+        row.moments = newest(row.moments, row.window, row.limit)
+        local left = redis.call('PTTL', row.key)
+        redis.call('SET', row.key, cmsgpack.pack(row.moments), 'PX', math.max(left, math.ceil(row.window * 1000)))
     end
-    answer[i] = number == 0 and {0, 0, '', ''}
-        or {number, members, string.format('%.6f', first), string.format('%.6f', kept[#kept][1])}
+end
+for place, hit in ipairs(hits) do
+    local name = hit.window .. '/' .. hit.limit
+    if not hit.row[name] then
+        local kept, number, members, first = newest(hit.row.moments, hit.window, hit.limit)
+        hit.row[name] = number == 0 and {0, 0, '', ''}
+            or {number, members, string.format('%.6f', first), string.format('%.6f', kept[#kept][1])}
+    end
+    answer[place] = hit.row[name]
 end
 return answer
 """
@@ -81,17 +98,18 @@ class RedisCounters:
         self._prefix = f"{{{prefix}}}:"  # in braces: a cluster keeps them in one place
         self._away_until: float | None = None
 
-    def count(self, hits: Sequence[Hit], at: datetime, times: int = 1) -> list[Count]:
+    def count(self, hits: Sequence[Hit], at: datetime) -> list[Count]:
         """See `Counters.count`."""
         if not hits:
             return []
-        parts: list[Any] = [part for hit in hits for part in _parts(hit)]
+        places = {key: place for place, key in enumerate(dict.fromkeys(hit.key for hit in hits), 1)}
+        parts: list[Any] = [part for hit in hits for part in (places[hit.key], *_parts(hit))]
 
         def ask() -> list[Count]:
-            answer = self._count(keys=self._keys(hit.key for hit in hits), args=[_seconds(at), times, *parts])
+            answer = self._count(keys=self._keys(places), args=[_seconds(at), *parts])
             return [Count(number, members, _datetime(first), _datetime(last)) for number, members, first, last in answer]
 
-        return self._ask(ask, lambda: self._fallback.count(hits, at, times))
+        return self._ask(ask, lambda: self._fallback.count(hits, at))
 
     def take_back(self, hits: Sequence[Hit], at: datetime) -> None:
         """See `Counters.take_back`."""
@@ -137,8 +155,8 @@ class RedisCounters:
             self._away_until = None
 
 
-def _parts(hit: Hit) -> tuple[str, int, str, str]:
-    return repr(hit.window.total_seconds()), hit.limit, hit.member, "1" if hit.only_look else "0"
+def _parts(hit: Hit) -> tuple[str, int, str, int]:
+    return repr(hit.window.total_seconds()), hit.limit, hit.member, 0 if hit.only_look else hit.times
 
 
 def _seconds(at: datetime) -> str:

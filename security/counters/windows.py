@@ -7,9 +7,9 @@ counts as if it had been told in time.
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 from security.detection import Count, Hit
 
@@ -17,12 +17,18 @@ from security.detection import Count, Hit
 Moment = tuple[float, str]
 
 
-def add(moments: Sequence[Moment], hit: Hit, at: float, times: int) -> list[Moment]:
-    """What is remembered after so many more happenings at the moment."""
-    remembered = list(moments)
-    for _ in range(min(times, hit.limit)):
-        insort(remembered, (at, hit.member), key=_second)
-    return _newest(_within(remembered, hit, at), hit.limit)
+def add(rows: dict[str, list[Moment]], hits: Iterable[Hit], at: float) -> None:
+    """Bring what is remembered of the keys, `rows`, up to date: these happened at the moment, one after the other."""
+    of_keys: dict[str, list[Hit]] = {}
+    for hit in hits:
+        if not hit.only_look:
+            of_keys.setdefault(hit.key, []).append(hit)
+    for key, own in of_keys.items():
+        remembered = list(rows.get(key, ()))
+        place = bisect_right(remembered, at, key=_second)
+        remembered[place:place] = [(at, hit.member) for hit in own for _ in range(min(hit.times, hit.limit))]
+        window, limit = max(hit.window for hit in own), max(hit.limit for hit in own)
+        rows[key] = _newest(_within(remembered, window, at), limit)
 
 
 def take_back(moments: Sequence[Moment], hit: Hit, at: float) -> list[Moment]:
@@ -33,9 +39,18 @@ def take_back(moments: Sequence[Moment], hit: Hit, at: float) -> list[Moment]:
     return remembered
 
 
+def counts(rows: Mapping[str, Sequence[Moment]], hits: Sequence[Hit], at: float) -> list[Count]:
+    """How many count for each of the hits."""
+    found: dict[tuple[str, timedelta, int], Count] = {}
+    for hit in hits:
+        if hit[:3] not in found:
+            found[hit[:3]] = count(rows.get(hit.key, []), hit, at)
+    return [found[hit[:3]] for hit in hits]
+
+
 def count(moments: Sequence[Moment], hit: Hit, at: float) -> Count:
     """How many count for the hit."""
-    found = _within(moments, hit, at)
+    found = _within(moments, hit.window, at)
     if not found:
         return Count(0, 0)
     newest = found[-hit.limit :]
@@ -43,9 +58,9 @@ def count(moments: Sequence[Moment], hit: Hit, at: float) -> Count:
     return Count(len(newest), min(members, hit.limit), _datetime(newest[0]), _datetime(newest[-1]))
 
 
-def _within(moments: Sequence[Moment], hit: Hit, at: float) -> list[Moment]:
+def _within(moments: Sequence[Moment], window: timedelta, at: float) -> list[Moment]:
     end = max(at, moments[-1][0]) if moments else at
-    return [moment for moment in moments if moment[0] > end - hit.window.total_seconds()]
+    return [moment for moment in moments if moment[0] > end - window.total_seconds()]
 
 
 def _newest(moments: Sequence[Moment], limit: int) -> list[Moment]:

@@ -80,7 +80,7 @@ def claim(scope: Scope, account: str | None, now: datetime) -> Claim:
     if claimed is None:  # another attempt was first
         return claim(scope, account, now)
     # Keeps the counter full until the cool-off is over, also where the failures leave the window sooner.
-    counters().count([scope.hit], now, times=scope.limit)
+    counters().count([scope.hit._replace(times=scope.limit)], now)
     return claimed
 
 

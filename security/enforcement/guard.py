@@ -6,7 +6,6 @@ exactly 5 passwords be checked, however many are tried at once. `security.backen
 
 from __future__ import annotations
 
-import unicodedata
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from django.http import HttpRequest
 
 from events.context import current_context, request_context
 from events.types import EventPriority, utcnow
-from security.accounts import MAX_USERNAME_LENGTH, find_account, username_hash
+from security.accounts import find_account, username_hash
 from security.conf import settings
 from security.counters import count_gated, counters
 from security.enforcement import cool_offs, known_networks
@@ -47,8 +46,10 @@ class Refusal:
 
 @dataclass(slots=True)
 class Attempt:
-    """An attempt that is under way. `name` is the hash of the username; `is_open` as long as it is not known how it ends."""
+    """An attempt that is under way. `typed` is the hash of what was typed, `name` that of the account's username, which is mostly the same;
+    `is_open` as long as it is not known how it ends."""
 
+    typed: str
     name: str
     network: str | None
     scopes: list[Scope]
@@ -77,7 +78,7 @@ def begin_attempt(request: HttpRequest | None, username: Any) -> Refusal | None:
         return None
     network = network_of(address)
     name = _name_of(username)
-    attempt = Attempt(name, network, _scopes(name, network))
+    attempt = Attempt(username_hash(username), name, network, _scopes(name, network))
     _attempt.set(attempt)
     refused = _reserve(attempt, username)
     if refused is None:
@@ -97,7 +98,7 @@ def forget_attempt() -> None:
 def was_refused(username: Any) -> bool:
     """Whether the attempt with the username that ends here was refused: then `user_login_failed` tells of no wrong password."""
     attempt = _attempt.get()
-    return attempt is not None and attempt.refused and attempt.name == _name_of(username)
+    return attempt is not None and attempt.refused and attempt.typed == username_hash(username)
 
 
 def _reserve(attempt: Attempt, username: Any) -> tuple[Scope, Claim] | None:
@@ -196,7 +197,7 @@ def _judge_when_closed(attempt: Attempt, request: HttpRequest | None) -> None:
 def _judge(attempt: Attempt, request: HttpRequest) -> None:
     """An exception says nothing of the password: then the attempt counts, unless the request is the account's."""
     user = getattr(request, "user", None)
-    if user is not None and user.is_authenticated and _name_of(user.get_username()) == attempt.name:
+    if user is not None and user.is_authenticated and username_hash(user.get_username()) == attempt.name:
         _succeeded(attempt)
     elif not hasattr(request, "security_ended_in_exception"):
         _give_back(attempt)
@@ -215,10 +216,9 @@ def _scopes(name: str, network: str | None) -> list[Scope]:
 
 
 def _name_of(username: Any) -> str:
-    """Names that some backend may take for the same are one."""
-    # Upper case first: databases that compare so take "ı" and "ſ" for "i" and "s", and casefold alone does not.
-    text = unicodedata.normalize("NFKC", str(username)[:MAX_USERNAME_LENGTH]).upper().casefold().replace("i\u0307", "i").strip()
-    return username_hash(text)
+    """What attempts with the username are counted by: where people sign in by other fields too, the account's own, whatever was typed."""
+    account = find_account(username) if settings().SIGN_IN_FIELDS else None
+    return username_hash(username if account is None else account.get_username())
 
 
 def _account_of(scope: Scope, username: Any) -> str | None:

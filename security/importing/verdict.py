@@ -10,6 +10,7 @@ from typing import Final
 
 from security.detection import Counters, Detection, Detector, Observation
 from security.models import SEVERITIES, Severity
+from security.recognition import recognise
 
 KEPT: Final = 20
 MAX_ATTACKS: Final = 10_000
@@ -51,7 +52,7 @@ class Verdict:
     def observe(self, observations: Iterable[Observation]) -> None:
         """Look at these."""
         for seen in observations:
-            for detection in detections(seen, self._detectors, self._counters):
+            for detection, _ in recognise([seen], self._detectors, self._counters):
                 self._note(detection, seen)
 
     def _note(self, detection: Detection, seen: Observation) -> None:
@@ -65,17 +66,6 @@ class Verdict:
             self.attacks.append(attack)
             attack.events = int(detection.numbers.get("attempts", seen.number)) - seen.number
         attack.add(detection, seen)
-
-
-def detections(seen: Observation, detectors: Iterable[Detector], counters: Counters) -> Iterable[Detection]:
-    """What the detectors recognise with what was seen, counted at once."""
-    wanted = [(detector, hits) for detector in detectors if (hits := detector.hits(seen))]
-    hits = list(dict.fromkeys(hit for _, asked in wanted for hit in asked))
-    counted = dict(zip(hits, counters.count(hits, seen.at, seen.number), strict=True)) if hits else {}
-    for detector, asked in wanted:
-        detection = detector.judge(seen, [counted[hit] for hit in asked])
-        if detection is not None:
-            yield detection
 
 
 def _start(detection: Detection, seen: Observation) -> datetime:

@@ -34,7 +34,6 @@ UNKNOWN: Final = ""
 # Networks whose events are counted, the latest ones; networks that have a summary of their own: others share one.
 MAX_WINDOWS: Final = 10_000
 MAX_SUMMARIES: Final = 500
-TOP: Final = 10
 
 
 class Source(NamedTuple):
@@ -104,19 +103,23 @@ class Summary:
         """What is told."""
         word = VOCABULARY[source.event_type]
         assert word.many is not None
-        tops = {"addresses": self.addresses, "accounts": self.accounts, "username_hashes": self.usernames}
-        data = {
+        tallies = {"addresses": self.addresses, "accounts": self.accounts, "username_hashes": self.usernames}
+        # However long the names are, the event is short enough to be stored.
+        room = events_settings().MAX_EVENT_BYTES // 5
+        named = {name: tally.top(room) for name, tally in tallies.items()}
+        data: dict[str, Any] = {
             "count": self.count,
             "first": self.first.isoformat(),
             "last": self.last.isoformat(),
             "of": source.event_type,
             "network": source.network or None,
-        } | {name: tally.top(TOP) for name, tally in tops.items()}
+            "different": {name: tally.different for name, tally in tallies.items()},
+        }
         metadata: dict[str, Any] = {"outcome": word.outcome, "owasp": owasp_event(source.event_type, source.network or None)}
-        if source.network and self.addresses.counts:
-            metadata["ip_address"] = self.addresses.top(1)[0][0]
+        if source.network and named["addresses"]:
+            metadata["ip_address"] = named["addresses"][0][0]
         return UnifiedEvent(
-            EventCategory.SECURITY, word.many, data=data, metadata=metadata, timestamp=self.last, priority=word.priority
+            EventCategory.SECURITY, word.many, data=data | named, metadata=metadata, timestamp=self.last, priority=word.priority
         )
 
 

@@ -13,7 +13,7 @@ from django.contrib.auth.views import PasswordResetConfirmView, PasswordResetVie
 from django.http import HttpRequest
 
 from events.context import RequestContext, current_context, user_actor
-from security.accounts import find_account, username_hash
+from security.accounts import find_account, typed_name, username_hash
 from security.adapter import LOGIN_FAILURE, LOGIN_SUCCESS, LOGOUT
 from security.enforcement.guard import was_refused
 from security.sources.telling import account_id, isolated, name_of, tell
@@ -39,7 +39,7 @@ def _on_logged_out(request: HttpRequest | None, user: Any, **kwargs: Any) -> Non
 
 @isolated
 def _on_login_failed(credentials: Mapping[str, Any], request: HttpRequest | None = None, **kwargs: Any) -> None:
-    username = credentials.get(get_user_model().USERNAME_FIELD, credentials.get("username"))
+    username = typed_name(credentials)
     if was_refused(username):  # told as what it is, and no password was looked at
         return
     account = find_account(username)

@@ -2,33 +2,61 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import json
+from typing import Final
 
-KEPT = 100
+KEPT: Final = 100
 
 
 class Tally:
-    """The most frequent members of a stream, by Misra and Gries: at most KEPT are remembered, and a count is never more than it was. It is
-    exact as long as there are no more than KEPT different members."""
+    """The most frequent members of a stream, by the Space-Saving algorithm (Metwally and others, 2005): KEPT are remembered, those that came
+    last among the rare ones, and a count is never more than it was. Counts and the number of different members are exact as long as
+    there are no more than KEPT."""
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
+        # What of a count may be other members' stands beside: a newcomer takes over the count of the rarest, which says how often it may have
+        # been there before.
+        self._counts: dict[str, int] = {}
+        self._taken_over: dict[str, int] = {}
+        self._is_exact = True
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    @property
+    def different(self) -> int | None:
+        """How many different members there were; None if there were more than can be told apart."""
+        return len(self._counts) if self._is_exact else None
 
     def add(self, member: str, times: int = 1) -> None:
         """Count it."""
-        if member in self.counts or len(self.counts) < KEPT:
-            self.counts[member] += times
-            return
-        spared = min(times, *self.counts.values())
-        self.counts = Counter({other: number - spared for other, number in self.counts.items() if number > spared})
-        if times > spared:
-            self.counts[member] = times - spared
+        if member in self._counts:
+            self._counts[member] += times
+        elif len(self._counts) < KEPT:
+            self._counts[member] = times
+        else:
+            rarest = min(self._counts, key=self._counts.__getitem__)
+            before = self._counts.pop(rarest)
+            self._taken_over.pop(rarest, None)
+            self._counts[member], self._taken_over[member] = before + times, before
+            self._is_exact = False
 
     def merge(self, other: Tally) -> None:
         """Count what the other has counted."""
-        for member, times in other.counts.items():
+        for member, times in other._sure():
             self.add(member, times)
+        self._is_exact = self._is_exact and other._is_exact
 
-    def top(self, number: int) -> list[list[str | int]]:
-        """The most frequent, each with its count."""
-        return [[member, count] for member, count in self.counts.most_common(number)]
+    def top(self, room: int) -> list[list[str | int]]:
+        """The most frequent, each with its count, as many as go into so many bytes of JSON."""
+        found: list[list[str | int]] = []
+        for member, times in sorted(self._sure(), key=lambda pair: -pair[1]):
+            room -= len(json.dumps([member, times])) + 2
+            if room < 0:
+                break
+            found.append([member, times])
+        return found
+
+    def _sure(self) -> list[tuple[str, int]]:
+        """The members, each with as many as there were at least."""
+        return [(member, times - self._taken_over.get(member, 0)) for member, times in self._counts.items()]

@@ -19,10 +19,10 @@ from security.conf import redis_url
 from security.counters import counters as chosen_counters
 from security.counters import database
 from security.counters.database import DatabaseCounters, forget_expired
+from security.counters.memory import MemoryCounters
 from security.counters.redis import RedisCounters
 from security.detection import Counters, Hit
 from security.models import Counter
-from tests.support.counting import MemoryCounters
 from tests.support.databases import base_environment
 from tests.support.remote import DjangoProcess
 from tests.support.services import OwnRedis
@@ -49,9 +49,9 @@ def counters(request: pytest.FixtureRequest) -> Iterator[Counters]:
     if request.param == "database":
         yield DatabaseCounters()
     elif request.param == "memory":
-        yield MemoryCounters()
+        yield MemoryCounters(utcnow)
     else:
-        made = RedisCounters(request.getfixturevalue("redis_url"), request.getfixturevalue("prefix"), MemoryCounters())
+        made = RedisCounters(request.getfixturevalue("redis_url"), request.getfixturevalue("prefix"), MemoryCounters(utcnow))
         yield made
         made.close()
 
@@ -60,10 +60,8 @@ def second(number: float) -> datetime:
     return START + timedelta(seconds=number)
 
 
-def hit(
-    member: str = "", key: str = "a", limit: int = 5, window: timedelta = WINDOW, only_look: bool = False, plain: bool = False
-) -> Hit:
-    return Hit(key, window, limit, member, only_look, plain)
+def hit(member: str = "", key: str = "a", limit: int = 5, window: timedelta = WINDOW, **more: Any) -> Hit:
+    return Hit(key, window, limit, member, **more)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +102,7 @@ def test_members_are_told_apart_however_often_one_of_them_comes(counters: Counte
 def test_a_hit_without_a_member_leaves_the_members_of_others(counters: Counters) -> None:
     for member in "abc":
         counters.count([hit(member, limit=3)], START)
-    assert counters.count([hit(limit=3)], second(1), 3)[0][:2] == (3, 3)
+    assert counters.count([hit(limit=3, times=3)], second(1))[0][:2] == (3, 3)
 
 
 def test_plain_hits_are_counted_like_others(counters: Counters) -> None:
@@ -124,8 +122,17 @@ def test_each_key_is_counted_for_itself(counters: Counters) -> None:
 
 
 def test_many_are_counted_at_once(counters: Counters) -> None:
-    assert counters.count([hit("a", limit=100)], START, 7)[0][:2] == (7, 1)
-    assert counters.count([hit("b", limit=100)], START, 1_000_000)[0][:2] == (100, 2)
+    assert counters.count([hit("a", limit=100, times=7)], START)[0][:2] == (7, 1)
+    assert counters.count([hit("b", limit=100, times=1_000_000)], START)[0][:2] == (100, 2)
+
+
+def test_each_hit_is_told_how_many_there_are_when_all_are_counted(counters: Counters) -> None:
+    hits = [hit(str(n), limit=100, times=n) for n in range(1, 51)]
+    counts = counters.count([*hits, hit(key="b", times=2), hit(only_look=True, limit=100)], START)
+    assert {count[:2] for count in [*counts[:50], counts[51]]} == {(100, 50)}
+    assert counts[50][:2] == (2, 1)
+    (count,) = counters.count([hit("51", limit=100)], second(1))
+    assert count[:2] == (100, 51), "the newest of each member is remembered, whatever comes in between"
 
 
 def test_looking_adds_nothing(counters: Counters) -> None:
@@ -232,22 +239,24 @@ def test_a_limit_of_five_lets_five_of_a_hundred_through_in_four_processes(
 # The same, in two languages
 
 # Under the key "plain" no hit has a member; under the others, some.
-SOME_HITS = st.tuples(st.sampled_from("ab"), st.sampled_from(["", "x", "y", "z"]), st.booleans()) | st.tuples(
-    st.just("plain"), st.just(""), st.booleans()
+LIMITS, TIMES = st.sampled_from([2, 3]), st.integers(1, 3)
+SOME_HITS = st.tuples(st.sampled_from("ab"), st.sampled_from(["", "x", "y", "z"]), st.booleans(), LIMITS, TIMES) | st.tuples(
+    st.just("plain"), st.just(""), st.booleans(), st.just(3), TIMES
 )
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    calls=st.lists(st.tuples(st.lists(SOME_HITS, max_size=3), st.integers(0, 12), st.integers(1, 3), st.booleans()), max_size=25)
-)
+@given(calls=st.lists(st.tuples(st.lists(SOME_HITS, max_size=5), st.integers(0, 12), st.booleans()), max_size=25))
 def test_redis_and_the_database_count_as_plain_python_does(redis_url: str, calls: list[Any]) -> None:
     name = uuid.uuid4().hex
-    plain, others = MemoryCounters(), [DatabaseCounters(), RedisCounters(redis_url, f"test-{name}", MemoryCounters())]
-    for parts, moment, times, takes_back in calls:
-        hits = [hit(member, f"{name}/{key}", 3, timedelta(seconds=5), look, key == "plain") for key, member, look in parts]
-        expected = plain.count(hits, second(moment), times)
-        assert [other.count(hits, second(moment), times) for other in others] == [expected] * 2
+    plain, others = MemoryCounters(utcnow), [DatabaseCounters(), RedisCounters(redis_url, f"test-{name}", MemoryCounters(utcnow))]
+    for parts, moment, takes_back in calls:
+        hits = [
+            hit(member, f"{name}/{key}", limit, timedelta(seconds=5), only_look=look, plain=key == "plain", times=times)
+            for key, member, look, limit, times in parts
+        ]
+        expected = plain.count(hits, second(moment))
+        assert [other.count(hits, second(moment)) for other in others] == [expected] * 2
         if takes_back:
             for one in (plain, *others):
                 one.take_back(hits, second(moment))
@@ -297,7 +306,7 @@ def test_what_was_told_late_is_no_rubbish() -> None:
 
 
 def test_keys_in_redis_expire(redis_url: str, prefix: str) -> None:
-    made = RedisCounters(redis_url, prefix, MemoryCounters())
+    made = RedisCounters(redis_url, prefix, MemoryCounters(utcnow))
     made.count([hit(key="a"), hit(key="b", only_look=True)], START)
     made.count([hit(key="a", window=timedelta(seconds=5))], START)
     with redis.Redis.from_url(redis_url) as client:
@@ -323,7 +332,7 @@ def test_while_redis_is_away_the_database_counts_and_the_log_says_so_once(
 
 
 def test_a_redis_that_is_away_is_not_asked_again_at_once(own_redis: OwnRedis) -> None:
-    made = RedisCounters(own_redis.url, "test", MemoryCounters())
+    made = RedisCounters(own_redis.url, "test", MemoryCounters(utcnow))
     own_redis.kill()
     for _ in range(3):
         made.count([hit()], utcnow())

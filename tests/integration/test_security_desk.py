@@ -423,6 +423,16 @@ def test_what_is_read_of_a_long_log_is_bounded_and_said(client: Client, monkeypa
     assert "of the latest ones" in response.content.decode()
 
 
+def test_of_many_summaries_all_are_counted_and_the_latest_name_who(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("security.admin.figures.MAX_NAMING", 2)
+    for number in range(4):
+        data = {"count": 10, "addresses": [[f"198.51.100.{number}", 10]]}
+        failure(number, action="login_failures", event_type="auth.login_failures", ip_address=None, data=data)
+    shown = client.get(DASHBOARD).context["figures"]
+    assert (shown.total, shown.is_part, shown.since) == (40, True, None)
+    assert [one.label for one in shown.addresses] == ["198.51.100.0", "198.51.100.1"]
+
+
 def test_the_dashboard_takes_few_queries(client: Client, django_assert_max_num_queries: Any) -> None:
     for number in range(30):
         incident(subject=f"address 203.0.113.{number}")

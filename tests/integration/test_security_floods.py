@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -30,6 +31,8 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+# For all that a tally remembers.
+ROOM = 100_000
 SINGLE, MANY = "auth.login_failure", "auth.login_failures"
 
 
@@ -217,10 +220,36 @@ def test_a_tally_keeps_the_most_frequent_and_never_says_too_much() -> None:
     for n in range(10 * KEPT):
         tally.add(f"rare-{n}")
         tally.add("frequent")
-    assert len(tally.counts) <= KEPT
-    ((member, count),) = tally.top(1)
+    assert len(tally) == KEPT
+    (member, count), *others = tally.top(ROOM)
     assert member == "frequent"
     assert 900 <= int(count) <= 1000
+    assert {count for _, count in others} == {1}
+    assert len(others) == KEPT - 1, "others are remembered too, however many came"
+    assert tally.different is None
+
+
+def test_a_tally_that_takes_over_what_another_counted_says_no_more_than_both() -> None:
+    one, other = Tally(), Tally()
+    for n in range(KEPT):
+        one.add(f"one-{n}", 3)
+        other.add(f"other-{n}", n + 1)
+    assert one.different == other.different == KEPT
+    one.merge(other)
+    said = dict(one.top(ROOM))
+    assert one.different is None
+    assert len(said) == KEPT
+    assert all(count <= (3 if name.startswith("one") else int(name.removeprefix("other-")) + 1) for name, count in said.items())
+
+
+def test_a_summary_is_short_enough_however_long_the_names_are() -> None:
+    tally = Tally()
+    for n in range(KEPT):
+        tally.add("\u2603" * 100 + str(n), KEPT - n)
+    said = tally.top(10_000)
+    assert len(json.dumps(said)) <= 10_000
+    assert [count for _, count in said] == [*range(KEPT, KEPT - len(said), -1)]
+    assert said
 
 
 def test_a_source_without_address_is_not_the_whole_site() -> None:

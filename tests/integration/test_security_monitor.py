@@ -250,21 +250,6 @@ def test_a_replayed_failure_is_not_counted_again() -> None:
     assert len(Counter.objects.get(key="failures/address/203.0.113.9").hits) == 1
 
 
-def test_a_summary_of_a_flood_counts_as_much_as_it_tells() -> None:
-    data = {"count": 400, "network": "203.0.113.9", "accounts": [["7", 200], ["8", 100]], "username_hashes": [["abc", 50]]}
-    events.emit("auth.login_failures", data, category="security")
-    wait_published()
-    incidents = {incident.subject: incident.events for incident in Incident.objects.filter(kind="brute_force")}
-    assert incidents == {"account 7 and address 203.0.113.9": 200, "address 203.0.113.9": 200}
-    assert Incident.objects.get(subject="site").events == 400
-
-
-def test_a_summary_of_many_addresses_accuses_none_of_them_but_tells_the_account() -> None:
-    data = {"count": 40, "network": None, "addresses": [["203.0.113.9", 3]], "accounts": [["7", 40]]}
-    events.emit("auth.login_failures", data, category="security", metadata={"ip_address": "203.0.113.9"})
-    assert [alert["keys"] for alert in alerts()] == [{"account": "7"}]
-
-
 def test_who_signs_in_waits_for_no_detector() -> None:
     """The monitor's work is done in another thread than the caller's."""
     threads = []

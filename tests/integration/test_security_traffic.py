@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from security.conf import settings as security_settings
+from security.counters.memory import MemoryCounters
 from security.detection import Observation
 from security.detectors import DETECTORS
 from security.importing.frames import Clock
 from security.importing.happenings import Parser
 from security.importing.importer import Importer, observation_of
-from security.importing.memory import MemoryCounters
 from security.importing.nginx import Nginx
 from security.importing.openssh import OpenSSH
 from security.importing.reading import lines, open_log

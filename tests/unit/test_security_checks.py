@@ -8,7 +8,16 @@ import pytest
 from django.core.management import call_command
 
 from security.backends import GuardBackend
-from security.checks import GUARD, check_counters, check_guard, check_middleware, check_monitor, check_proxies, check_settings
+from security.checks import (
+    GUARD,
+    check_counters,
+    check_guard,
+    check_middleware,
+    check_monitor,
+    check_proxies,
+    check_settings,
+    check_sign_in_fields,
+)
 from security.memory import Kind, memory
 from security.monitor import monitor
 
@@ -51,6 +60,31 @@ def test_each_wrong_setting_is_named(settings: Any) -> None:
 def test_counters_that_are_to_be_in_a_redis_need_one(settings: Any, configured: dict[str, str], ids: list[str]) -> None:
     settings.SECURITY = configured
     assert [error.id for error in check_counters()] == ids
+
+
+@pytest.mark.parametrize(
+    ("lookups", "wrong"),
+    [
+        (["email__iexact", "username__iexact", "email", "id__exact", "groups__name"], []),
+        (["mail__iexact"], ["mail__iexact"]),
+        (["email__iexakt", "email", "email__contains"], ["email__iexakt", "email__contains"]),
+        (["email__istartswith"], ["email__istartswith"]),
+    ],
+)
+def test_what_is_said_to_find_users_must_be_fields_of_theirs(settings: Any, lookups: list[str], wrong: list[str]) -> None:
+    settings.SECURITY = {"SIGN_IN_FIELDS": lookups}
+    assert check_settings() == []
+    found = check_sign_in_fields()
+    assert [(error.id, "SIGN_IN_FIELDS" in error.msg) for error in found] == [("security.E004", True)] * len(wrong)
+    assert [lookup for lookup, error in zip(wrong, found, strict=True) if repr(lookup) in error.msg] == wrong
+
+
+@pytest.mark.parametrize("wrong", ["", "e-mail", "email; DROP TABLE", 7])
+def test_what_is_no_lookup_is_a_bad_value(settings: Any, wrong: Any) -> None:
+    settings.SECURITY = {"SIGN_IN_FIELDS": [wrong]}
+    (found,) = check_settings()
+    assert "SIGN_IN_FIELDS" in found.msg
+    assert check_sign_in_fields() == []
 
 
 def test_a_missing_middleware_is_a_warning(settings: Any) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from security.counters.memory import MemoryCounters
 from security.detection import Detection, Observation
 from security.detectors import DETECTORS
 from security.detectors.words import WATCHED
-from tests.support.counting import MemoryCounters
+from security.recognition import recognise
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -26,12 +27,8 @@ def detections(observations: Iterable[Observation], since: float = 0) -> list[De
     """What the detectors recognise from that second on, each kind and subject the first time."""
     counters, found = MemoryCounters(), {}
     for one in observations:
-        asked = [(detector, detector.hits(one)) for detector in DETECTORS]
-        hits = list(dict.fromkeys(hit for _, some in asked for hit in some))
-        counted = dict(zip(hits, counters.count(hits, one.at, one.number), strict=True))
-        for detector, some in asked:
-            detection = detector.judge(one, [counted[hit] for hit in some]) if some else None
-            if detection is not None and one.at >= START + timedelta(seconds=since):
+        for detection, _ in recognise([one], DETECTORS, counters):
+            if one.at >= START + timedelta(seconds=since):
                 found.setdefault((detection.kind, detection.subject), detection)
     return list(found.values())
 

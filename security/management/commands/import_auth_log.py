@@ -18,12 +18,12 @@ from rich.table import Table
 from events.exceptions import InvalidEvent
 from events.types import utcnow
 from security.conf import settings
+from security.counters.memory import MemoryCounters
 from security.detectors import DETECTORS
 from security.importing.frames import Clock
 from security.importing.happenings import Parser
 from security.importing.importer import Importer, observation_of
 from security.importing.incidents import open_incidents
-from security.importing.memory import MemoryCounters
 from security.importing.nginx import Nginx
 from security.importing.openssh import OpenSSH
 from security.importing.reading import lines, open_log
