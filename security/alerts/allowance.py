@@ -37,7 +37,8 @@ def _take(keys: Sequence[str], limit: int, window: timedelta) -> list[bool]:
         return []
     now = utcnow()
     moment, hits = now.timestamp(), [Hit(key, window, limit + 1, plain=True) for key in keys]
-    rows, _ = at_once.add(hits, moment, now, 1)
+    rows, _ = at_once.add(hits, moment, now)
     allowed = [windows.count(rows[hit.key], hit, moment).number <= limit for hit in hits]
-    at_once.take_back(sorted(hit for hit, is_allowed in zip(hits, allowed, strict=True) if not is_allowed), moment)
+    if refused := sorted(hit for hit, is_allowed in zip(hits, allowed, strict=True) if not is_allowed):
+        at_once.take_back(refused, moment)
     return allowed
