@@ -64,6 +64,12 @@ class OwnHandler(Api):
         return lambda error, context: Response({"message": "no"}, status=error.status_code)
 
 
+class OwnHandlerSessionsFirst(OwnHandler):
+    """A wrong token is answered with 403 there: sessions name no challenge."""
+
+    authentication_classes = [SessionAuthentication, TokenAuthentication]
+
+
 urlpatterns = [
     path("refuse/<secret>/", refuse),
     path("arefuse/<secret>/", arefuse),
@@ -79,6 +85,7 @@ urlpatterns = [
     path("api/throttled/", Api.as_view(error=exceptions.Throttled)),
     path("api/own/denied/", OwnHandler.as_view(error=exceptions.PermissionDenied)),
     path("api/own/unauthenticated/", OwnHandler.as_view(error=exceptions.NotAuthenticated)),
+    path("api/own/sessions/", OwnHandlerSessionsFirst.as_view()),
     path("api/own/throttled/", OwnHandler.as_view(error=exceptions.Throttled)),
     path(
         "reset/",
