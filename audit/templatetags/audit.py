@@ -13,6 +13,7 @@ from django.utils.http import urlencode
 from django.utils.timezone import localtime
 
 from audit.models import Outcome
+from events.access import may
 
 register = template.Library()
 
@@ -49,7 +50,7 @@ def audit_timeline_url(context: Context, original: Any) -> str:
     user = getattr(context.get("request"), "user", None)
     if not isinstance(original, Model) or original.pk is None or original._meta.label_lower in WITHOUT_HISTORY:
         return ""
-    if user is None or not user.has_perm("audit.view_auditentry"):
+    if not may(user, "audit.view_auditentry"):
         return ""
     query = urlencode({"resource_type": original._meta.label_lower, "resource_id": str(original.pk)})
     return f"{reverse('admin:audit_auditentry_timeline')}?{query}"
