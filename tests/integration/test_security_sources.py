@@ -372,3 +372,21 @@ async def test_a_revoked_token_is_told_whatever_the_answer_says(is_async: bool, 
         answer = await ask(is_async, path, headers={"authorization": f"Token {key}"})
     assert answer.status_code in (401, 403)
     assert [event.event_type for event in security(events)] == ["token.reused"]
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://[", "http://x:port", "\xff\xfe", "http://127.0.0.1:1"]
+)
+async def test_a_socket_that_a_page_of_another_site_opens_is_refused_and_told(origin: str) -> None:
+    headers = [(b"origin", origin.encode("latin-1")), (b"host", b"testserver")]
+    socket = WebsocketCommunicator(with_events(get_asgi_application()), "/ws/events/", headers)
+    socket.scope["client"] = [ADDRESS, 1]
+    with captured_events() as events:
+        assert (await socket.connect())[0] is False
+        await socket.send_input({"type": "websocket.disconnect", "code": 1006})
+        await socket.wait(timeout=10)
+        await await_for(lambda: events)
+        await sync_to_async(wait_published)()
+    (event,) = security(events)
+    assert (event.event_type, event.data) == ("stream.refused", {"transport": "websocket", "reason": "origin"})
+    assert event.metadata["ip_address"] == ADDRESS
