@@ -44,6 +44,14 @@ async def afine(request: HttpRequest) -> HttpResponse:
     return HttpResponse("yes")
 
 
+def promote(request: HttpRequest) -> HttpResponse:
+    """Who asks makes themselves a superuser."""
+    user: Any = request.user
+    user.is_superuser = True
+    user.save()
+    return HttpResponse("yes")
+
+
 class Api(APIView):
     authentication_classes = [TokenAuthentication, SessionAuthentication]
     permission_classes = [AllowAny]
@@ -77,6 +85,7 @@ urlpatterns = [
     path("suspect/", suspect),
     path("asuspect/", asuspect),
     path("fine/", fine),
+    path("promote/", promote),
     path("afine/", afine),
     path("api/fine/", Api.as_view()),
     path("api/denied/", Api.as_view(error=exceptions.PermissionDenied)),
