@@ -151,3 +151,33 @@ def test_what_was_told_of_hostile_bytes_is_no_markup_and_no_formula(server: Serv
             assert "<img src=x" not in found.text
     table = list(csv.reader(io.StringIO(server.manage("export_audit", "--format", "csv").stdout)))
     assert [cell for row in table[1:] for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))] == []
+
+
+PAGES = ("security/incident/", "security/incident/dashboard/", "security/cooloff/", "audit/auditentry/", "events/journalentry/")
+QUERIES = (
+    "q",
+    "kind",
+    "state",
+    "severity",
+    "opened_at",
+    "opened_at__gte",
+    "account",
+    "p",
+    "o",
+    "e",
+    "period",
+    "user",
+    "category",
+)
+
+
+@pytest.mark.parametrize("server", ["uvicorn"], indirect=True)
+@pytest.mark.parametrize("kind", ["NUL", "a lone surrogate", "markup"])
+def test_hostile_queries_of_the_pages_are_no_server_error_and_no_markup(server: Server, kind: str) -> None:
+    text = quote_from_bytes(HOSTILE[kind], safe="")
+    asked = [f"{page}?{query}" for page in PAGES for query in (*(f"{name}={text}" for name in QUERIES), f"{text}={text}")]
+    with server.client("admin") as client:
+        for path in (*asked, f"security/incident/{text}/change/", f"audit/auditentry/{text}/change/"):
+            answer = client.get(f"/admin/{path}")
+            assert answer.status_code < 500, path
+            assert "<script>alert(1)" not in answer.text, path

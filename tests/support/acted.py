@@ -40,11 +40,16 @@ class Clock(datetime, metaclass=DateTime):
         """The act's time."""
         return cls.at
 
+    @classmethod
+    def seconds(cls) -> float:
+        """The same, as a clock of seconds."""
+        return cls.at.timestamp()
+
 
 def use_clock(patch: Any) -> None:
     """Events are told at the clock's time (`pytest.MonkeyPatch`)."""
     patch.setattr("events.types.datetime", Clock)
-    patch.setattr("security.sources.floods.time", SimpleNamespace(monotonic=lambda: Clock.at.timestamp()))
+    patch.setattr("security.sources.floods.time", SimpleNamespace(monotonic=Clock.seconds))
 
 
 def some_of(acts: Iterable[Act]) -> Iterator[Act]:
