@@ -119,7 +119,7 @@ STORAGES = {
 }
 MEDIA_ROOT = VAR_DIR / "media"
 
-# Does nothing unless SECURITY["ENFORCE"] (or the environment's SECURITY_ENFORCE) is on.
+# Refuses what the next would fail on; too many attempts only where SECURITY["ENFORCE"] (or the environment's SECURITY_ENFORCE) is on.
 AUTHENTICATION_BACKENDS = ["security.backends.GuardBackend", "django.contrib.auth.backends.ModelBackend"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"

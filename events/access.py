@@ -44,9 +44,25 @@ def audiences_of(user: Any) -> frozenset[str]:
     if user is None or not user.is_authenticated or not user.is_active:
         return frozenset()
     audiences = {EVERYONE, f"user:{user.pk}"}
-    if getattr(user, "is_staff", False):
-        audiences |= {staff_audience(category) for category in STAFF_CATEGORIES if user.has_perm(permission_for(category))}
+    if is_staff(user):
+        audiences |= {staff_audience(category) for category in STAFF_CATEGORIES if may(user, permission_for(category))}
     return frozenset(audiences)
+
+
+def is_staff(user: Any) -> bool:
+    """Whether the user is staff. Nobody is by a model of users that does not say so."""
+    return bool(getattr(user, "is_staff", False))
+
+
+def is_derived(model: type[Any], flag: str) -> bool:
+    """Whether a model of users has the flag (`is_staff`) as a property: then it follows from other fields, any of which may change it."""
+    return isinstance(getattr(model, flag, None), property)
+
+
+def may(user: Any, permission: str) -> bool:
+    """Whether the user has the permission. Nobody has one by a model of users without permissions."""
+    has_perm = getattr(user, "has_perm", None)
+    return bool(has_perm is not None and has_perm(permission))
 
 
 def is_staff_audience(audience: str) -> bool:

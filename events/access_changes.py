@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.http import HttpRequest
 
-from events.access import HUBS
+from events.access import HUBS, is_derived
 from events.conf import settings
 from events.context import session_label
 from events.journal import record_of
@@ -27,6 +27,8 @@ from events.types import EventCategory, UnifiedEvent
 ACCESS_CHANGED: Final = "stream.access_changed"
 # Fields of a user that say what they may see, or whether their sessions are still good.
 DECISIVE: Final = frozenset({"is_active", "is_staff", "is_superuser", "password"})
+# What a login saves, with nothing else.
+AT_A_LOGIN: Final = frozenset({"last_login"})
 LOST_OR_CHANGED: Final = ("post_add", "post_remove", "post_clear")
 
 
@@ -67,8 +69,12 @@ def _signed_out(request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
 
 
 def _user_saved(instance: Any, created: bool, raw: bool, update_fields: frozenset[str] | None, using: str, **kwargs: Any) -> None:
-    if not (created or raw) and (update_fields is None or DECISIVE & update_fields):
+    if not (created or raw) and (update_fields is None or _is_decisive(type(instance), update_fields)):
         tell(instance.pk, using=using)
+
+
+def _is_decisive(model: type[Any], saved: frozenset[str]) -> bool:
+    return bool(DECISIVE & saved) or (is_derived(model, "is_staff") and bool(saved - AT_A_LOGIN))
 
 
 def _user_deleted(instance: Any, using: str, **kwargs: Any) -> None:

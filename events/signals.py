@@ -16,12 +16,14 @@ from events.handlers import call_isolated, event_routed
 from events.manager import aemit, emit
 from events.types import EventCategory, EventPriority, check_type, parse_enum
 
-__all__ = ["connect_signal", "event_routed", "stream_refused"]
+__all__ = ["connect_signal", "event_routed", "stream_opened", "stream_refused"]
 
 logger = logging.getLogger("events.signals")
 
 # Sent after a stream was refused, with `scope` (of ASGI) and `refusal` (`events.delivery.consumers.Refusal`); sender is the consumer's class.
 stream_refused = Signal()
+# Sent when a stream has opened, with `scope` (of ASGI) and `user_id`, whose it is; sender is the consumer's class.
+stream_opened = Signal()
 
 # An event loop keeps only weak references to its tasks.
 _emissions: set[asyncio.Task[bool]] = set()

@@ -32,7 +32,7 @@ def find_account(username: Any) -> Any | None:
     if not isinstance(username, (str, int)):
         return None
     text = str(username)
-    if len(text) > MAX_USERNAME_LENGTH or not _is_storable(text):
+    if len(text) > MAX_USERNAME_LENGTH or not is_storable(text):
         return None
     users = get_user_model()._default_manager
     with suppress(*NOT_FOUND):
@@ -58,10 +58,15 @@ def username_hash(username: Any) -> str:
     return hmac.new(secret, folded.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
 
 
-def _is_storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
     """Whether a database takes the text as a value to look for."""
+    return is_encodable(text) and "\0" not in text
+
+
+def is_encodable(text: str) -> bool:
+    """Whether it is text, without halves of characters: JSON, and encodings that a request may name, let those through."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return "\0" not in text
+    return True

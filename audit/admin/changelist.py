@@ -73,7 +73,7 @@ class KeysetChangeList(ChangeList):
         )
 
     def _claim(self, request: HttpRequest) -> list[Any]:
-        return [request.user.pk, session_label(request.session.session_key), self.get_query_string()]
+        return [str(request.user.pk), session_label(request.session.session_key), self.get_query_string()]
 
     def _link(self, name: str, key: Key | None) -> str | None:
         return None if key is None else self.get_query_string({name: str(key)})

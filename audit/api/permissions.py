@@ -6,6 +6,8 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from events.access import is_staff, may
+
 VIEW = "audit.view_auditentry"
 EXPORT = "audit.export_auditentry"
 
@@ -16,7 +18,7 @@ class MayView(BasePermission):
     message = f"Reading the audit log takes a staff account with the permission {VIEW}."
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return bool(request.user.is_staff and request.user.has_perm(VIEW))
+        return is_staff(request.user) and may(request.user, VIEW)
 
 
 class MayExport(BasePermission):
@@ -25,4 +27,4 @@ class MayExport(BasePermission):
     message = f"Exporting the audit log takes the permission {EXPORT}."
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return bool(request.user.has_perm(EXPORT))
+        return may(request.user, EXPORT)

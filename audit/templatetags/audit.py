@@ -15,6 +15,7 @@ from django.utils.timezone import localtime
 from audit.models import Outcome
 from audit.tracking.entries import resource_id_of
 from audit.tracking.registry import plan_of
+from events.access import may
 
 register = template.Library()
 
@@ -51,7 +52,7 @@ def audit_timeline_url(context: Context, original: Any) -> str:
     user = getattr(context.get("request"), "user", None)
     if not isinstance(original, Model) or original.pk is None or original._meta.label_lower in WITHOUT_HISTORY:
         return ""
-    if user is None or not user.has_perm("audit.view_auditentry"):
+    if not may(user, "audit.view_auditentry"):
         return ""
     query = urlencode(dict(zip(("resource_type", "resource_id"), _named(original), strict=True)))
     return f"{reverse('admin:audit_auditentry_timeline')}?{query}"

@@ -11,6 +11,7 @@ from rest_framework.pagination import Cursor as PageCursor
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
+from events.access import is_staff
 from events.api.base import Invalid, Problem
 from events.exceptions import InvalidFilter
 from events.filters import EventFilter
@@ -52,7 +53,7 @@ def selection_of(request: Request) -> Selection:
         raise Invalid(problems)
     values = query.validated_data
     user = values.get("user")
-    if user is not None and not request.user.is_staff and user != str(request.user.pk):
+    if user is not None and not is_staff(request.user) and user != str(request.user.pk):
         raise PermissionDenied("Only staff may ask for the events of another user.")
     try:
         wanted = EventFilter.from_query(*(values.get(name) for name in ("types", "categories", "min_priority")))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
-from rest_framework.permissions import IsAdminUser, IsAuthenticated
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from events.access import audiences_of
 from events.api import schema
 from events.api.base import APIView, Unavailable
-from events.api.permissions import MayEmit
+from events.api.permissions import IsStaff, MayEmit
 from events.api.reading import EventPagination, EventQuery, as_item, selection_of
 from events.api.totals import journal_totals
 from events.api.writing import prepare_events
@@ -90,7 +90,7 @@ class Event(APIView):
 class Stats(APIView):
     """`/api/events/stats/`. For staff: counters tell of what others do."""
 
-    permission_classes = [IsAdminUser]
+    permission_classes = [IsStaff]
 
     @extend_schema(
         operation_id="get_stats",

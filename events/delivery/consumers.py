@@ -23,7 +23,7 @@ from events.delivery.frames import SseWire, WebSocketWire, Wire
 from events.delivery.hub import Busy, Hub, get_hub
 from events.exceptions import InvalidEvent
 from events.filters import EventFilter
-from events.signals import stream_refused
+from events.signals import stream_opened, stream_refused
 from events.stats import stats
 
 logger = logging.getLogger("events.hub")
@@ -166,6 +166,11 @@ class StreamConsumer(AsyncConsumer):
         if stream_refused.has_listeners(type(self)):
             await stream_refused.asend_robust(type(self), scope=self.scope, refusal=refusal)
 
+    async def _tell_opened(self, client: Client) -> None:
+        """Send `stream_opened`, as `_tell` does."""
+        if stream_opened.has_listeners(type(self)):
+            await stream_opened.asend_robust(type(self), scope=self.scope, user_id=client.user_id)
+
     def _leave(self) -> None:
         if self._joining is not None:
             self._joining.cancel()
@@ -192,6 +197,7 @@ class SseConsumer(StreamConsumer):
             raise StopConsumer from None
         await self.send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         self._join(client)
+        await self._tell_opened(client)
 
     async def http_disconnect(self, message: dict[str, Any]) -> None:
         raise StopConsumer
@@ -221,6 +227,7 @@ class WebSocketConsumer(StreamConsumer):
             await self._tell(refusal)
             return
         self._join(client)
+        await self._tell_opened(client)
 
     async def _refuse(self, refusal: Refusal) -> None:
         """Say why in a message: a close reason holds 123 bytes at most, and Daphne sends none."""

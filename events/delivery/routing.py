@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import OriginValidator
+from channels.security.websocket import OriginValidator, WebsocketDenier
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 from django.urls import URLPattern, path, re_path
 
 from events.context import ScopeContextMiddleware
 from events.delivery.authentication import Application, authenticated
-from events.delivery.consumers import SseConsumer, WebSocketConsumer
+from events.delivery.consumers import Refusal, SseConsumer, WebSocketConsumer
 from events.delivery.lifespan import lifespan
+from events.signals import stream_refused
 
+FOREIGN: Final = Refusal(403, 4403, "origin", "A page of another site opened it.")
 STREAM_PATH = "events/stream"
 WEBSOCKET_PATH = "ws/events/"
 
@@ -39,19 +41,33 @@ def with_events(django_application: Application, websocket_urlpatterns: Sequence
 
 
 def same_origin(application: Application) -> Application:
-    """Refuses a WebSocket that a page of another host or port opens, unless `CSRF_TRUSTED_ORIGINS` names its origin.
+    """Refuses a WebSocket that a page of another host or port opens, unless `CSRF_TRUSTED_ORIGINS` names its origin, and sends `stream_refused`.
 
     Browsers always say where a page is from; a client that does not is none.
     """
-    trusted = OriginValidator(application, settings.CSRF_TRUSTED_ORIGINS)
+    trusted, refuse = OriginValidator(application, settings.CSRF_TRUSTED_ORIGINS), WebsocketDenier.as_asgi()
 
     async def check(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        headers = dict(scope["headers"])
-        origin, host = headers.get(b"origin"), headers.get(b"host", b"")
-        ours = origin is None or (urlsplit(origin).netloc == host and _is_allowed(host.decode("latin-1")))
-        await (application if ours else trusted)(scope, receive, send)
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        if _may_open(headers.get(b"origin"), headers.get(b"host", ""), trusted):
+            await application(scope, receive, send)
+            return
+        await refuse(scope, receive, send)
+        if stream_refused.has_listeners(OriginValidator):
+            await stream_refused.asend_robust(OriginValidator, scope=scope, refusal=FOREIGN)
 
     return check
+
+
+def _may_open(origin: str | None, host: str, trusted: OriginValidator) -> bool:
+    """Whether a page from there may open a WebSocket here. What is no origin is not one of ours."""
+    if origin is None:
+        return True
+    try:
+        parsed = urlsplit(origin)
+        return bool((parsed.netloc == host and _is_allowed(host)) or trusted.valid_origin(parsed))
+    except ValueError:
+        return False
 
 
 def _is_allowed(host: str) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Final
+
+from django.http import HttpRequest
 
 from events.handlers import call_isolated
 from security.sources import refusals
@@ -16,26 +19,36 @@ TYPES: Final = {
     "DisallowedHost": "request.disallowed_host",
     "SuspiciousSession": "session.invalid",
 }
+HEARD: Final = "security_heard"
 _telling: ContextVar[bool] = ContextVar("security_telling", default=False)
 
 
 def connect() -> None:
     """Attach the handler. Doing it again changes nothing."""
-    logger = logging.getLogger(LOGGER)
-    if not any(isinstance(handler, Handler) for handler in logger.handlers):
-        logger.addHandler(Handler())
+    for logger in _loggers():
+        if not any(isinstance(handler, Handler) for handler in logger.handlers):
+            logger.addHandler(Handler())
+
+
+def _loggers() -> Iterator[logging.Logger]:
+    """Django's, and those below it that hand nothing on: many a project keeps `django.security.DisallowedHost` out of its mail so."""
+    yield logging.getLogger(LOGGER)
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.startswith(f"{LOGGER}.") and isinstance(logger, logging.Logger) and not logger.propagate:
+            yield logger
 
 
 class Handler(logging.Handler):
-    """Makes an event of each record. What telling it logs itself is passed by."""
+    """Makes one event of each record. What telling it logs itself is passed by."""
 
     def createLock(self) -> None:  # noqa: N802 - logging's name
         """None: telling waits for the database, and one request must not wait for another's."""
         self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        if _telling.get():
+        if _telling.get() or hasattr(record, HEARD):
             return
+        setattr(record, HEARD, True)  # a logger may hand on after all
         token = _telling.set(True)
         try:
             call_isolated(_tell, record=record)
@@ -46,11 +59,18 @@ class Handler(logging.Handler):
 def _tell(record: logging.LogRecord) -> None:
     kind = record.name.removeprefix(LOGGER).lstrip(".") or "security"
     event_type = TYPES.get(kind, "request.suspicious")
-    request: Any = getattr(record, "request", None)
+    request = _request_of(record)
     data = refusals.where(request) | {"kind": printable(kind, 50), "reason": _reason(record)}
     refusals.mark_told(request)
     user = account_id(refusals.loaded_user(request))
     tell(event_type, data, account=user, request=request, details=[data.get("route") or data["kind"]])
+
+
+def _request_of(record: logging.LogRecord) -> HttpRequest | None:
+    """Django's request, if it is one that was logged with it: other code may log what it likes there."""
+    request = getattr(record, "request", None)
+    request = getattr(request, "_request", request)  # of Django REST framework's
+    return request if isinstance(request, HttpRequest) else None
 
 
 def _reason(record: logging.LogRecord) -> str:

@@ -35,9 +35,9 @@ def look(request: HttpRequest, response: Any) -> Callable[[], None] | None:
     return partial(_tell, event_type, request, response)
 
 
-def mark_told(request: Any) -> None:
+def mark_told(request: HttpRequest | None) -> None:
     """The refusal of this request is told: not again."""
-    if isinstance(request, HttpRequest):
+    if request is not None:
         setattr(request, TOLD, True)
 
 
@@ -64,8 +64,10 @@ def _tell(event_type: str, request: HttpRequest, response: Any) -> None:
         if text.startswith(DRF_CSRF):
             event_type, data["reason"] = "csrf.failed", printable(text.removeprefix(DRF_CSRF))
         else:
-            data["reason"] = reason = _reason(request, response, code)
-            if reason == "authentication_failed" and tokens.tell_if_reused(request, data):
+            data["reason"] = _reason(request, response, code)
+            if _may_be_for_a_token(request, data["reason"], code) and tokens.tell_if_reused(
+                tokens.shown_key(request.headers.get("Authorization", "")), data, request
+            ):
                 return
     elif event_type == "rate_limit.exceeded" and response.headers.get("Retry-After"):
         data["retry_after"] = printable(response.headers["Retry-After"], 32)
@@ -78,6 +80,12 @@ def _said(response: Any) -> tuple[str | None, str]:
     detail = said.get("detail") if isinstance(said, Mapping) else None
     code = getattr(detail, "code", None)
     return (code, str(detail)) if isinstance(code, str) else (None, detail if isinstance(detail, str) else "")
+
+
+def _may_be_for_a_token(request: HttpRequest, reason: str, code: str | None) -> bool:
+    """Whether a token that was shown may be why. Where the code is left out a 403 does not say: it is what Django REST framework makes of
+    a wrong token if its first authentication names no challenge, such as that by sessions."""
+    return reason == "authentication_failed" or (code is None and loaded_user(request) is None)
 
 
 def _reason(request: HttpRequest, response: Any, code: str | None) -> str:

@@ -49,38 +49,40 @@ def _on_deleted(instance: Any, using: str, **kwargs: Any) -> None:
     memory.add(Kind.REVOKED_TOKEN, token_hash(instance.key), owner)
 
 
-def tell_if_reused(request: HttpRequest, data: dict[str, Any]) -> bool:
-    """Tell it if the request, which was refused, showed a token that was revoked. Whether it did."""
-    header = request.headers.get("Authorization", "")
-    _, _, key = header[:MAX_HEADER_LENGTH].partition(" ")
-    owners = values_of(Kind.REVOKED_TOKEN, token_hash(key.strip())) if key.strip() else []
+def shown_key(header: str) -> str:
+    """The key that an `Authorization` header holds, whatever its scheme is called; "" if it holds none."""
+    return header[:MAX_HEADER_LENGTH].partition(" ")[2].strip()
+
+
+def tell_if_reused(key: str, data: dict[str, Any], request: HttpRequest | None = None) -> bool:
+    """Tell it if the key, with which somebody was refused, is that of a token that was revoked. Whether it is."""
+    owners = values_of(Kind.REVOKED_TOKEN, token_hash(key)) if key else []
     for owner in owners:
-        label = token_id(key.strip())
+        label = token_id(key)
         tell("token.reused", data | {"token_id": label}, account=owner, request=request, details=[label])
     return bool(owners)
 
 
 def look(request: HttpRequest, response: Any) -> Callable[[], None] | None:
-    """A token, used from where this process has not seen it."""
-    key = _used_key(request)
-    if key is None:
-        return None
-    with context_of(request):
-        network = network_of(current_context().ip_address)
-    if network is None or memory.is_cached(Kind.TOKEN_NETWORK, token_hash(key), network):
-        return None
-    return partial(remember_later, partial(_remember, request, key, network))
-
-
-def _used_key(request: HttpRequest) -> str | None:
-    """The key of the token that authenticated the request, as Django REST framework notes it."""
+    """The token that authenticated the request, as Django REST framework notes it, used from where this process has not seen it."""
     token = getattr(request, "auth", None)
     meta = getattr(token, "_meta", None)
-    return token.key if token is not None and meta is not None and meta.app_label == "authtoken" else None
+    if token is None or meta is None or meta.app_label != "authtoken":
+        return None
+    with context_of(request):
+        return use(token.key, str(token.user_id), current_context().ip_address, request)
 
 
-def _remember(request: HttpRequest, key: str, network: str) -> None:
+def use(key: str, owner: str, address: str | None, request: HttpRequest | None = None) -> Callable[[], None] | None:
+    """What there is to do about it that somebody uses a token from the address; None if this process has seen that."""
+    network = network_of(address)
+    if network is None or memory.is_cached(Kind.TOKEN_NETWORK, token_hash(key), network):
+        return None
+    return partial(remember_later, partial(_remember, key, owner, network, request))
+
+
+def _remember(key: str, owner: str, network: str, request: HttpRequest | None) -> None:
     if memory.add(Kind.TOKEN_NETWORK, token_hash(key), network):
         label = token_id(key)
         data = {"token_id": label, "network": network}
-        tell("token.new_address", data, account=account_id(request.auth.user), request=request, details=[label])  # type: ignore[attr-defined]
+        tell("token.new_address", data, account=owner, request=request, details=[label])

@@ -13,10 +13,13 @@ from django.contrib.auth import get_user_model
 from django.db import connections, models
 from django.db.models.signals import post_delete, post_save, pre_save
 
+from events.access import is_derived
 from security.sources import accounts, logins, permissions
 from security.sources.telling import isolated
 
 UID = "security.users"
+# What a login saves, with nothing else.
+AT_A_LOGIN = frozenset({"last_login"})
 
 
 def connect() -> None:
@@ -35,16 +38,23 @@ def watched(model: type[models.Model]) -> frozenset[str]:
     return frozenset(field.name for field in model._meta.concrete_fields if field.name in wanted)
 
 
+@lru_cache(maxsize=64)
+def derived(model: type[models.Model]) -> frozenset[str]:
+    """The flags that follow from other fields."""
+    return frozenset(name for name in permissions.FLAGS if is_derived(model, name))
+
+
 @isolated
 def _before_save(sender: Any, instance: Any, raw: bool, using: str, update_fields: frozenset[str] | None, **kwargs: Any) -> None:
     names = watched(sender) if update_fields is None else watched(sender) & update_fields
+    flags = derived(sender) if update_fields is None or update_fields - AT_A_LOGIN else frozenset()
     is_new = instance.pk is None or (instance._state.adding and instance._meta.pk.has_default())
     instance._state.security_before = None
-    if names and not raw and not is_new:
+    if names | flags and not raw and not is_new:
         rows = sender._base_manager.using(using).filter(pk=instance.pk)
         if connections[using].in_atomic_block:
             rows = rows.select_for_update()
-        instance._state.security_before = rows.values(*names).first()
+        instance._state.security_before = _values(rows, names, flags)
 
 
 @isolated
@@ -67,6 +77,14 @@ def _on_saved(instance: Any, created: bool, raw: bool, using: str, update_fields
 @isolated
 def _on_deleted(instance: Any, using: str, **kwargs: Any) -> None:
     accounts.tell_deleted(instance, using)
+
+
+def _values(rows: models.QuerySet[Any], names: frozenset[str], flags: frozenset[str]) -> dict[str, Any] | None:
+    """Of the only row, if it is there. What follows from its other fields takes all of them."""
+    if not flags:
+        return rows.values(*names).first()
+    found = rows.first()
+    return None if found is None else {name: getattr(found, name) for name in names | flags}
 
 
 def _is_expression(value: Any) -> bool:

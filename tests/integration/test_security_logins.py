@@ -126,6 +126,29 @@ def test_a_hostile_username_in_a_form_is_no_server_error(client: Client, usernam
     assert stats.snapshot()["errors"] == 0
 
 
+@commits
+@pytest.mark.parametrize("field", ["username", "password"])
+def test_a_lone_surrogate_in_a_form_is_a_failure_like_any_other(client: Client, alice: User, field: str) -> None:
+    """A browser sends none, but whoever writes a request may name an encoding that has them. (The form shows the name again, which no
+    encoding of an answer has.)"""
+    client.raise_request_exception = False
+    values = {"username": b"alice", "password": b"wrong"} | {field: b"+2AA-"}
+    parts = [b'--x\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (name.encode(), v) for name, v in values.items()]
+    answer = client.generic(
+        "POST", reverse("login"), b"".join([*parts, b"--x--\r\n"]), "multipart/form-data; boundary=x; charset=utf-7"
+    )
+    assert answer.status_code == (500 if field == "username" else 200)
+    assert entry("auth.login_failure").user_id == (None if field == "username" else str(alice.pk))
+    assert stats.snapshot()["errors"] == stats.snapshot()["handler_errors"] == 0
+
+
+@commits
+@pytest.mark.parametrize("username", ["\0", "\ud800"])
+def test_a_name_that_no_database_takes_is_a_failure_where_no_form_looks_at_it(username: str) -> None:
+    assert authenticate(username=username, password="wrong") is None
+    assert entry("auth.login_failure").data == {"username_hash": username_hash(username)}
+
+
 @pytest.mark.parametrize(
     "credentials", [{}, {"username": None}, {"username": 5}, {"username": ["a"]}, {"email": "a@example.org"}]
 )

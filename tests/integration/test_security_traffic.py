@@ -1,4 +1,5 @@
-"""Labelled traffic: no planted attack is missed, and what people do is no incident. Read from logs, and told as events."""
+"""Labelled traffic: no planted attack is missed, and what people do is no incident. Read from logs, told as events, and done by real
+requests."""
 
 from __future__ import annotations
 
@@ -21,8 +22,9 @@ from security.importing.nginx import Nginx
 from security.importing.openssh import OpenSSH
 from security.importing.reading import lines, open_log
 from security.importing.verdict import Attack, Verdict
+from security.models import Incident
 from security.monitor import observations_of
-from tests.support import traffic
+from tests.support import acted, traffic
 from tests.support.traffic import Act, Planted
 
 SEEDS = range(5)
@@ -100,6 +102,26 @@ def test_attacks_are_told_with_the_times_they_happened(read_as: Any, makers: Any
     assert abs(attack.first - times[0]) < timedelta(seconds=1)
     assert abs(attack.last - times[-1]) < timedelta(seconds=1)
     assert attack.events == len(times)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.urls("tests.support.refusing")
+def test_the_same_holds_of_real_requests_and_the_incidents_that_they_open(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    settings.SECURITY = settings.SECURITY | {"FLOOD_SUMMARY_INTERVAL": 60}  # the site says itself when they are told
+    settings.LOGIN_REDIRECT_URL = "/fine/"
+    acted.use_clock(monkeypatch)
+    _, planted = traffic.plant(0, [*traffic.LOGINS, *traffic.REQUESTS, *traffic.OTHERS])
+    site = acted.Site(sorted([*acted.some_of(traffic.benign(0)), *(act for attack in planted for act in attack.acts)]))
+    site.play()
+    incidents = [
+        (incident.kind, {word.partition("@")[0] for word in incident.subject.split()}) for incident in Incident.objects.all()
+    ]
+    concerned = [(attack, site.subjects(attack)) for attack in planted]
+    for attack, subjects in concerned:
+        found = {kind for kind, words in incidents if words & subjects}
+        assert attack.kinds & found or not attack.kinds, f"{attack.name} was missed"
+        assert attack.kinds or not found, f"{attack.name} was found: say so"
+    assert [found for found in incidents if not any(found[1] & subjects for _, subjects in concerned)] == []
 
 
 def concerns(attack: Attack, planted: Planted) -> bool:

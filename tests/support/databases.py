@@ -76,6 +76,17 @@ class Databases:
         self._made.add(url)
         return url
 
+    def empty(self) -> str:
+        """A new database with nothing in it. Its URL."""
+        name = f"events_{uuid.uuid4().hex[:12]}"
+        if self.server_url:
+            self._execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        else:
+            name += ".sqlite3"
+        url = self.url(name)
+        self._made.add(url)
+        return url
+
     def url(self, name: str) -> str:
         """The URL of the database of that name."""
         if not self.server_url:

@@ -44,6 +44,14 @@ async def afine(request: HttpRequest) -> HttpResponse:
     return HttpResponse("yes")
 
 
+def promote(request: HttpRequest) -> HttpResponse:
+    """Who asks makes themselves a superuser."""
+    user: Any = request.user
+    user.is_superuser = True
+    user.save()
+    return HttpResponse("yes")
+
+
 class Api(APIView):
     authentication_classes = [TokenAuthentication, SessionAuthentication]
     permission_classes = [AllowAny]
@@ -64,6 +72,12 @@ class OwnHandler(Api):
         return lambda error, context: Response({"message": "no"}, status=error.status_code)
 
 
+class OwnHandlerSessionsFirst(OwnHandler):
+    """A wrong token is answered with 403 there: sessions name no challenge."""
+
+    authentication_classes = [SessionAuthentication, TokenAuthentication]
+
+
 urlpatterns = [
     path("refuse/<secret>/", refuse),
     path("arefuse/<secret>/", arefuse),
@@ -71,6 +85,7 @@ urlpatterns = [
     path("suspect/", suspect),
     path("asuspect/", asuspect),
     path("fine/", fine),
+    path("promote/", promote),
     path("afine/", afine),
     path("api/fine/", Api.as_view()),
     path("api/denied/", Api.as_view(error=exceptions.PermissionDenied)),
@@ -79,6 +94,7 @@ urlpatterns = [
     path("api/throttled/", Api.as_view(error=exceptions.Throttled)),
     path("api/own/denied/", OwnHandler.as_view(error=exceptions.PermissionDenied)),
     path("api/own/unauthenticated/", OwnHandler.as_view(error=exceptions.NotAuthenticated)),
+    path("api/own/sessions/", OwnHandlerSessionsFirst.as_view()),
     path("api/own/throttled/", OwnHandler.as_view(error=exceptions.Throttled)),
     path(
         "reset/",
