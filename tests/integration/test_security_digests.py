@@ -309,5 +309,5 @@ def test_processes_that_raise_and_deliver_at_once_tell_each_incident_once(
     digests = [content["digest"] for content in told if content["type"] == "incidents.digest"]
     singles = 2 * 2 * LIMIT  # high and critical ones, for each of two targets
     assert len(told) - len(digests) == singles
-    assert len(digests) > 2
+    assert len(digests) >= 2  # one for each target, or more where the work takes longer than an interval
     assert sum(one["incidents"] for one in digests) == 2 * 2 * number - singles
