@@ -7,14 +7,13 @@ import queue
 import threading
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from functools import partial
 from typing import NamedTuple, Protocol
 
 from django.db import connections
 
-# Seconds that a fork waits for the jobs.
-FORK_TIMEOUT = 10.0
-# Seconds that a service may take to end.
+# Seconds without a job after which connections are closed.
+IDLE = 1.0
+# Seconds that a thread may take to end.
 STOP_TIMEOUT = 10.0
 
 
@@ -105,8 +104,7 @@ class Background:
 
     def __init__(self) -> None:
         self._reset()
-        # What is begun may have the database open, which must not be when a process forks; the publisher, which it may need, ends later.
-        os.register_at_fork(before=partial(self.drain, FORK_TIMEOUT), after_in_child=self._reset)
+        os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
@@ -116,14 +114,14 @@ class Background:
     def prepare(self, action: Callable[[], None]) -> Job:
         """A job with the context that is in force here. Starts the thread, which can't be done while Python ends."""
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, args=[self._jobs], name="events-handlers", daemon=True)
-                self._thread.start()
+            self._start_locked()
         return Job(action, copy_context())
 
     def run(self, job: Job) -> None:
         """Do the job, after those that wait."""
-        self._jobs.put(job)
+        with self._lock:
+            self._start_locked()  # it may have been ended since the job was prepared
+            self._jobs.put(job)
 
     def drain(self, timeout: float) -> None:
         """Return when all jobs are done, or after `timeout` seconds."""
@@ -132,31 +130,42 @@ class Background:
                 self._jobs.all_tasks_done.wait_for(lambda: not self._jobs.unfinished_tasks, timeout)
 
     def stop(self) -> None:
-        """End the thread when the jobs that wait are done. It starts again with the next."""
+        """End the thread when the jobs that wait are done; return then, or after STOP_TIMEOUT. It starts again with the next."""
         with self._lock:
-            self._thread, ended = None, self._thread is not None
-            if ended:
+            thread, self._thread = self._thread, None
+            if thread is not None:
                 self._jobs.put(None)
                 self._jobs = queue.Queue()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(STOP_TIMEOUT)
 
     @property
     def waiting(self) -> int:
         """How many jobs wait, about."""
         return self._jobs.qsize()
 
+    def _start_locked(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, args=[self._jobs], name="events-handlers", daemon=True)
+            self._thread.start()
+
     @staticmethod
     def _run(jobs: queue.Queue[Job | None]) -> None:
-        while (job := jobs.get()) is not None:
+        while (job := _next_job(jobs)) is not None:
             try:
                 job.context.run(job.action)
             finally:
-                _close_connections(idle=jobs.empty())
+                for connection in connections.all(initialized_only=True):
+                    if connection.errors_occurred:
+                        connection.close()
                 jobs.task_done()
         connections.close_all()
 
 
-def _close_connections(idle: bool) -> None:
-    """Of this thread: those that had trouble, and all if it may have nothing to do for days."""
-    for connection in connections.all(initialized_only=True):
-        if idle or connection.errors_occurred:
-            connection.close()
+def _next_job(jobs: queue.Queue[Job | None]) -> Job | None:
+    """The next job. Who waits for it longer than a moment, which may be days, lets the databases go; to open one costs more than most jobs."""
+    try:
+        return jobs.get(timeout=IDLE)
+    except queue.Empty:
+        connections.close_all()
+        return jobs.get()

@@ -110,6 +110,8 @@ class Publisher:
 
     def drain(self, timeout: float) -> None:
         """Return when all that was handed in is written and published, or after `timeout` seconds."""
+        if self.is_this_thread():
+            return
         with self._changed:
             self._changed.wait_for(lambda: not (self._queue or self._outbox_committed or self._busy), timeout)
 

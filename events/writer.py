@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -51,6 +52,8 @@ class Writer:
         self.publisher = Publisher(self._store)
         self._background = Background()
         self._finishing: set[asyncio.Task[None]] = set()
+        # No thread may have the database open when a process forks, nor one begin after it was looked whether one has.
+        os.register_at_fork(before=self.stop)
 
     def prepare(self, events: Sequence[UnifiedEvent]) -> list[Record]:
         """The events encoded. Raises InvalidEvent."""
@@ -130,6 +133,7 @@ class Writer:
         self.drain()
         self._background.stop()
         self.publisher.stop()  # with what those handlers emitted
+        self._background.stop()  # with what is called once that is written
 
     def _write_here(self, connection: BaseDatabaseWrapper, records: Sequence[Record], committed: Callable[[], None]) -> bool:
         try:

@@ -61,7 +61,7 @@ def audit_timeline_url(context: Context, original: Any) -> str:
 def _named(original: Model) -> tuple[str, str]:
     """Type and id that the object has in the log: of a tracked model the key may be kept as a hash."""
     try:
-        plan = plan_of(type(original))
+        plan = plan_of(original._meta.model)  # of a lazy `request.user` the type is another
     except KeyError:
         return original._meta.label_lower, str(original.pk)
     return plan.resource_type, resource_id_of(plan, original.pk)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connections, transaction
 from django.db.models import QuerySet
@@ -114,36 +115,37 @@ def _lock(keys: Sequence[str], now: datetime) -> dict[str, list[Moment]]:
 
     The upsert locks as it goes through the keys, which are in order: two calls can't wait for each other.
     """
-    connection = connections[settings().DATABASE]
-    values = ", ".join(["(%s, '[]', %s)"] * len(keys))
-    moment = connection.ops.adapt_datetimefield_value(now)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO security_counter (key, hits, expires_at) VALUES {values} "
-            "ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING key, hits",
-            [value for key in keys for value in (key, moment)],
-        )
-        return {key: _moments(json.loads(hits)) for key, hits in cursor.fetchall()}
-
-
-def _write(rows: dict[str, list[Moment]], expiry: dict[str, datetime]) -> None:
-    _rows().bulk_create(
-        [Counter(key=key, hits=moments, expires_at=expiry[key]) for key, moments in rows.items()],
-        update_conflicts=True,
-        unique_fields=["key"],
-        update_fields=["hits", "expires_at"],
+    moment = _adapted(now)
+    return _asked(
+        f"INSERT INTO security_counter (key, hits, expires_at) VALUES {', '.join(['(%s, %s, %s)'] * len(keys))} "
+        "ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING key, hits",
+        [value for key in keys for value in (key, "[]", moment)],
     )
 
 
-def _read(keys: Iterable[str]) -> dict[str, list[Moment]]:
-    wanted = list(keys)
-    if not wanted:
+def _write(rows: dict[str, list[Moment]], expiry: dict[str, datetime]) -> None:
+    """Into rows that there are. In SQL of our own, as all here: Django's way there takes longer than the database does."""
+    with connections[settings().DATABASE].cursor() as cursor:
+        cursor.executemany(
+            "UPDATE security_counter SET hits = %s, expires_at = %s WHERE key = %s",
+            [(json.dumps(moments), _adapted(expiry[key]), key) for key, moments in rows.items()],
+        )
+
+
+def _read(keys: Collection[str]) -> dict[str, list[Moment]]:
+    if not keys:
         return {}
-    return {key: _moments(hits) for key, hits in _rows().filter(pk__in=wanted).values_list("key", "hits")}
+    return _asked(f"SELECT key, hits FROM security_counter WHERE key IN ({', '.join(['%s'] * len(keys))})", list(keys))
 
 
-def _moments(hits: list[tuple[float, str]]) -> list[Moment]:
-    return [(moment, member) for moment, member in hits]
+def _asked(sql: str, parameters: list[Any]) -> dict[str, list[Moment]]:
+    with connections[settings().DATABASE].cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return {key: [(moment, member) for moment, member in json.loads(hits)] for key, hits in cursor.fetchall()}
+
+
+def _adapted(moment: datetime) -> Any:
+    return connections[settings().DATABASE].ops.adapt_datetimefield_value(moment)
 
 
 def _rows() -> QuerySet[Counter]:
