@@ -31,7 +31,7 @@ CONTESTANTS = {
     "ours": "ours, as it comes",
     "ours-enforcing": "ours, enforcing",
 }
-TURNS = 2
+TURNS = 3
 # Script, what of its outcome is shown, what the line says.
 LINES = (
     ("brute_force", "checked", "40 passwords, one address, one account: passwords checked"),
