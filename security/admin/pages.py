@@ -190,4 +190,4 @@ def _shown(value: Any) -> str:
         return ", ".join(f"{name} {part}" for name, part in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
-    return str(value)
+    return "unknown" if value is None else str(value)

@@ -150,6 +150,11 @@ def test_what_was_done_is_on_the_page_and_in_the_audit_log(client: Client) -> No
     ]
 
 
+def test_what_is_not_known_is_said_to_be_unknown(client: Client) -> None:
+    page = client.get(PAGES["incident"].format(pk=incident(numbers={"by": None}).pk)).content.decode()
+    assert "<dd>unknown</dd>" in page
+
+
 def test_a_closed_incident_is_not_closed_again(client: Client) -> None:
     one = incident(state="closed", closed_at=utcnow(), closed_by="system")
     response = client.post(reverse("admin:security_incident_act", args=[one.pk, "close"]), {}, follow=True)
