@@ -74,13 +74,13 @@ def test_what_is_beyond_the_limit_is_counted(settings: Any) -> None:
     assert AuditEntry.objects.get(event_type=MANY).ip_address == "203.0.113.9"
 
 
-def test_ten_thousand_failures_from_many_threads_are_some_rows_and_exactly_ten_thousand(settings: Any) -> None:
+def test_failures_from_many_threads_are_some_rows_and_exactly_as_many_in_all(settings: Any) -> None:
     settings.SECURITY = {"FLOOD_SUMMARY_INTERVAL": 0.2}
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(fail_and_close, [1_250] * 8, [f"203.0.113.{n}" for n in range(8)]))
+        list(threads.map(fail_and_close, [400] * 8, [f"203.0.113.{n}" for n in range(8)]))
     floods.stop()
     wait_published()
-    assert sum_of_all() == 10_000
+    assert sum_of_all() == 3_200
     assert len(told(SINGLE)) == 160
     assert JournalEntry.objects.count() + AuditEntry.objects.count() < 3 * 160 + 3 * 8 * 60
 
