@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import NamedTuple, Protocol
 
 from django.db import connections
+
+logger = logging.getLogger("events.background")
 
 # Seconds without a job after which connections are closed.
 IDLE = 1.0
@@ -91,6 +95,14 @@ def stop_services() -> None:
         service.stop()
 
 
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs in this thread: who is called there must not wait. None where none runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class Job(NamedTuple):
     """What to call, and the context in which it was asked for."""
 
@@ -107,65 +119,80 @@ class Background:
         os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
-        self._jobs: queue.Queue[Job | None] = queue.Queue()
+        self._changed = threading.Condition()
+        self._jobs: deque[Job] = deque()
+        self._busy = self._stopping = False
         self._thread: threading.Thread | None = None
 
     def prepare(self, action: Callable[[], None]) -> Job:
         """A job with the context that is in force here. Starts the thread, which can't be done while Python ends."""
-        with self._lock:
+        with self._changed:
             self._start_locked()
         return Job(action, copy_context())
 
     def run(self, job: Job) -> None:
         """Do the job, after those that wait."""
-        with self._lock:
+        with self._changed:
             self._start_locked()  # it may have been ended since the job was prepared
-            self._jobs.put(job)
+            self._jobs.append(job)
+            self._changed.notify_all()
 
     def drain(self, timeout: float) -> None:
         """Return when all jobs are done, or after `timeout` seconds."""
-        if self._thread is not None and self._thread is not threading.current_thread():
-            with self._jobs.all_tasks_done:
-                self._jobs.all_tasks_done.wait_for(lambda: not self._jobs.unfinished_tasks, timeout)
+        if self._thread is not threading.current_thread():
+            with self._changed:
+                self._changed.wait_for(lambda: not self._jobs and not self._busy, timeout)
 
-    def stop(self) -> None:
-        """End the thread when the jobs that wait are done; return then, or after STOP_TIMEOUT. It starts again with the next."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-            if thread is not None:
-                self._jobs.put(None)
-                self._jobs = queue.Queue()
+    def stop(self, timeout: float) -> None:
+        """End the thread when the jobs that wait are done; return then, or after `timeout` seconds. It starts again with the next."""
+        with self._changed:
+            thread, self._stopping = self._thread, True
+            self._changed.notify_all()
         if thread is not None and thread is not threading.current_thread():
-            thread.join(STOP_TIMEOUT)
+            thread.join(timeout)
 
     @property
     def waiting(self) -> int:
-        """How many jobs wait, about."""
-        return self._jobs.qsize()
+        """How many jobs are not done."""
+        return len(self._jobs) + self._busy
 
     def _start_locked(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, args=[self._jobs], name="events-handlers", daemon=True)
+        if self._thread is None or not self._thread.is_alive():
+            self._stopping = False
+            self._thread = threading.Thread(target=self._run, name="events-handlers", daemon=True)
             self._thread.start()
 
-    @staticmethod
-    def _run(jobs: queue.Queue[Job | None]) -> None:
-        while (job := _next_job(jobs)) is not None:
-            try:
-                job.context.run(job.action)
-            finally:
-                for connection in connections.all(initialized_only=True):
-                    if connection.errors_occurred:
-                        connection.close()
-                jobs.task_done()
-        connections.close_all()
+    def _run(self) -> None:
+        while True:
+            while (job := self._next_job()) is not None:
+                _do(job)
+            connections.close_all()
+            with self._changed:
+                if not self._jobs:  # none came meanwhile
+                    self._thread = None
+                    return
+
+    def _next_job(self) -> Job | None:
+        """The next job, None when the thread is to end. Who waits for one longer than a moment, which may be days, lets the databases go; to
+        open one costs more than most jobs."""
+        with self._changed:
+            self._busy = False
+            self._changed.notify_all()
+            if not self._changed.wait_for(self._has_work, IDLE):
+                connections.close_all()
+                self._changed.wait_for(self._has_work)
+            self._busy = bool(self._jobs)
+            return self._jobs.popleft() if self._jobs else None
+
+    def _has_work(self) -> bool:
+        return bool(self._jobs) or self._stopping
 
 
-def _next_job(jobs: queue.Queue[Job | None]) -> Job | None:
-    """The next job. Who waits for it longer than a moment, which may be days, lets the databases go; to open one costs more than most jobs."""
+def _do(job: Job) -> None:
     try:
-        return jobs.get(timeout=IDLE)
-    except queue.Empty:
-        connections.close_all()
-        return jobs.get()
+        job.context.run(job.action)
+        for connection in connections.all(initialized_only=True):
+            if connection.errors_occurred:
+                connection.close()
+    except BaseException:  # a handler that calls `sys.exit` must not end the thread: what waits are others' jobs
+        logger.exception("A job in the background failed")

@@ -26,13 +26,14 @@ class UnifiedEventManager:
     def __init__(self) -> None:
         self.router = EventRouter()
         self.writer = Writer(self.router.write_to_emitters)
+        # First of all that is registered, and so done last: what others do when Python ends may emit.
+        atexit.register(self.writer.stop)
         self._initialized = False
 
     def initialize(self) -> None:
         """Connect the router to the journal. The app does it when Django starts; doing it again changes nothing."""
         if not self._initialized:
             self.router.outlet = self.writer
-            atexit.register(self.writer.stop)
             self._initialized = True
 
     def shutdown(self) -> None:

@@ -36,7 +36,6 @@ RETRY_DELAY = 0.05
 RETRY_FOR = 60.0
 # Serialization failure, deadlock, lock not available, and a server that is being stopped or started.
 PASSING_STATES = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
-STOP_TIMEOUT = 5.0
 
 Result = TypeVar("Result")
 
@@ -59,8 +58,8 @@ class Publisher:
         self._listeners: list[Callable[[Batch], None]] = []
         self._doorbell = Doorbell()
         self._reset()
-        # SQLite must not be open when a process forks, and threads are not copied: work goes on in both once there is some.
-        os.register_at_fork(before=self.stop, after_in_parent=self._resume, after_in_child=self._reset)
+        # Threads are not copied when a process forks: work goes on in both once there is some.
+        os.register_at_fork(after_in_parent=self._resume, after_in_child=self._reset)
 
     def _reset(self) -> None:
         self._queue: deque[Ticket] = deque()
@@ -115,13 +114,14 @@ class Publisher:
         with self._changed:
             self._changed.wait_for(lambda: not (self._queue or self._outbox_committed or self._busy), timeout)
 
-    def stop(self) -> None:
-        """Write what was handed in, ring the doorbell for it, end the thread. It starts again with the next work."""
+    def stop(self, timeout: float) -> None:
+        """Write what was handed in, ring the doorbell for it, end the thread; wait `timeout` seconds for it. It starts again with the next
+        work."""
         with self._changed:
             thread, self._stopping = self._thread, True
             self._changed.notify_all()
         if thread is not None and thread is not threading.current_thread():
-            thread.join(STOP_TIMEOUT)
+            thread.join(timeout)
         self._doorbell.stop()
         self._stopping = False
 

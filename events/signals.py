@@ -11,6 +11,7 @@ from typing import Any
 
 from django.dispatch import Signal
 
+from events.background import running_loop
 from events.exceptions import InvalidEvent
 from events.handlers import call_isolated, event_routed
 from events.manager import aemit, emit
@@ -77,7 +78,7 @@ class Declaration:
         parts = call_isolated(self._parts, arguments=arguments)
         if parts is None:
             return
-        if (loop := _running_loop()) is None:
+        if (loop := running_loop()) is None:
             emit(**parts)
         else:
             task = loop.create_task(_emit_in_loop(parts))
@@ -97,13 +98,6 @@ class Declaration:
 
 def _resolve(value: Any, arguments: dict[str, Any]) -> Any:
     return value(**arguments) if callable(value) else value
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 async def _emit_in_loop(parts: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,7 +17,7 @@ from django.db import Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from events import journal
-from events.background import Background, Job
+from events.background import Background, Job, running_loop
 from events.conf import WriteMode, settings
 from events.exceptions import EmitterFailed
 from events.handlers import call_isolated
@@ -27,7 +28,9 @@ from events.types import EventCategory, UnifiedEvent
 
 logger = logging.getLogger("events.writer")
 
-DRAIN_TIMEOUT = 10.0
+# Seconds that the threads may take for what is begun; and when a process forks, which they hold up.
+STOP_TIMEOUT = 10.0
+FORK_TIMEOUT = 5.0
 MAX_LATER = 1_000
 _usual_mode: ContextVar[WriteMode | None] = ContextVar("events_usual_mode", default=None)
 
@@ -53,7 +56,7 @@ class Writer:
         self._background = Background()
         self._finishing: set[asyncio.Task[None]] = set()
         # No thread may have the database open when a process forks, nor one begin after it was looked whether one has.
-        os.register_at_fork(before=self.stop)
+        os.register_at_fork(before=partial(self.stop, FORK_TIMEOUT))
 
     def prepare(self, events: Sequence[UnifiedEvent]) -> list[Record]:
         """The events encoded. Raises InvalidEvent."""
@@ -115,25 +118,29 @@ class Writer:
 
     def later(self, action: Callable[[], object]) -> None:
         """Do it in the thread of the handlers that wait for a commit, after them, in the context that is in force here. `stop` waits for
-        it. What it raises is logged and counted as a handler's error. Where MAX_LATER wait already, it is done at once: who brings more
-        than can be done is held up by it, and nothing is dropped."""
+        it. What it raises is logged and counted as a handler's error. Where MAX_LATER wait already, it is done at once, unless an event loop
+        runs here: who brings more than can be done is held up by it, and nothing is dropped."""
         job = self._background.prepare(partial(call_isolated, action))
-        if self._background.waiting < MAX_LATER:
+        if self._background.waiting < MAX_LATER or running_loop() is not None:
             self._background.run(job)
         else:
             job.context.run(job.action)
 
-    def drain(self) -> None:
-        """Write what was handed in, and let the handlers that wait for it finish."""
-        self.publisher.drain(DRAIN_TIMEOUT)
-        self._background.drain(DRAIN_TIMEOUT)
+    def drain(self, timeout: float = STOP_TIMEOUT) -> None:
+        """Write what was handed in, and let the handlers that wait for it finish, as far as that takes no longer than `timeout` seconds."""
+        until = time.monotonic() + timeout
+        self.publisher.drain(timeout)
+        self._background.drain(_left(until))
 
-    def stop(self) -> None:
-        """As `drain`, and end the threads."""
-        self.drain()
-        self._background.stop()
-        self.publisher.stop()  # with what those handlers emitted
-        self._background.stop()  # with what is called once that is written
+    def stop(self, timeout: float = STOP_TIMEOUT) -> None:
+        """As `drain`, and end the threads, within `timeout` seconds. What is left then is logged."""
+        until = time.monotonic() + timeout
+        self.drain(timeout / 2)  # a publisher that is told to stop no longer waits for a database that is away
+        self._background.stop(_left(until) / 2)
+        self.publisher.stop(_left(until))  # with what those handlers emitted
+        self._background.stop(_left(until))  # with what is called once that is written
+        if self._background.waiting:
+            logger.error("%d handlers of events are not done: they are not if the process ends now", self._background.waiting)
 
     def _write_here(self, connection: BaseDatabaseWrapper, records: Sequence[Record], committed: Callable[[], None]) -> bool:
         try:
@@ -231,6 +238,10 @@ async def _finish(written: asyncio.Future[bool], committed: Callable[[], Awaitab
 def _belongs_to_test(connection: BaseDatabaseWrapper) -> bool:
     """Whether a TestCase keeps a transaction open that it will roll back: then nothing may be written beside it."""
     return any(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
+
+
+def _left(until: float) -> float:
+    return max(0.0, until - time.monotonic())
 
 
 def _in_transaction() -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
@@ -11,6 +10,7 @@ from typing import Any
 from django.db import connections, transaction
 from django.http import HttpRequest
 
+from events.background import running_loop
 from events.conf import WriteMode, settings
 from events.context import current_context, request_context, use_context
 from events.handlers import call_isolated
@@ -107,9 +107,7 @@ def _emit_with_change(event: UnifiedEvent, using: str) -> None:
 
 
 def _emit(event: UnifiedEvent) -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if running_loop() is None:
         emit(event)
     else:  # who tells here can't wait, and a task may outlive the call that it was made in, or end with it
         unified_event_manager.writer.later(partial(emit, event))
