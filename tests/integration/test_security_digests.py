@@ -52,6 +52,13 @@ def attacked(number: int, **fields: Any) -> list[Incident]:
     return found
 
 
+def worsened(one: Incident) -> None:
+    """It is critical by now, and alerted of."""
+    one.severity = "critical"
+    one.save()
+    assert alert(one)
+
+
 def digest(**which: Any) -> Delivery:
     """The only digest."""
     return Delivery.objects.get(incident=None, **which)
@@ -123,10 +130,8 @@ def test_an_incident_that_gets_worse_is_counted_once_as_bad_as_it_is() -> None:
     attacked(LIMIT)
     attacked(LIMIT, severity="critical")
     (one,) = attacked(1, severity="low")
-    one.severity = "critical"
-    one.save()
-    assert alert(one)
-    assert digest().counts == {"low": {}, "critical": {"brute_force": 1}}
+    worsened(one)
+    assert digest().counts == {"critical": {"brute_force": 1}}
     assert delivered()[-1] == "sent"
     assert mail.outbox[-1].subject == "[Critical] Digest of 1 incident: 1 critical"
 
@@ -136,12 +141,85 @@ def test_an_incident_that_gets_worse_after_its_digest_was_sent_is_told_again() -
     attacked(LIMIT, severity="critical")
     (one,) = attacked(1, severity="low")
     delivered()
-    one.severity = "critical"
-    one.save()
-    assert alert(one)
+    worsened(one)
     assert digest(state="held").counts == {"critical": {"brute_force": 1}}
     one.refresh_from_db()
     assert sorted(one.digests.values()) == ["critical", "low"]
+
+
+def test_what_is_on_its_way_by_itself_tells_that_it_got_worse_and_no_digest_does() -> None:
+    (one,) = attacked(1, severity="low")
+    attacked(LIMIT, severity="critical", summary="another one")
+    worsened(one)
+    assert one.digests == {}
+    assert not Delivery.objects.filter(incident=None).exists()
+    delivered()
+    assert sorted(message.subject for message in mail.outbox) == [
+        "[Critical] 5 failed logins within 300 s: address 203.0.113.9",
+        *["[Critical] another one"] * LIMIT,
+    ]
+
+
+def test_what_is_being_sent_when_it_gets_worse_is_sent_anew_as_bad_as_it_is() -> None:
+    *others, one = attacked(LIMIT, severity="low")
+    attacked(LIMIT, severity="critical", summary="another one")
+    attempts = courier.deliver()
+    assert next(attempts).incident in others, "the courier has read all of them"
+    worsened(one)
+    assert [*attempts, *courier.deliver()]
+    told = [message.subject for message in mail.outbox if "another one" not in message.subject]
+    assert sorted(told) == [
+        "[Critical] 5 failed logins within 300 s: address 203.0.113.9",
+        *["[Low] 5 failed logins within 300 s: address 203.0.113.9"] * (LIMIT - 1),
+    ]
+    assert not Delivery.objects.filter(incident=None).exists()
+
+
+def test_what_was_sent_by_itself_is_told_in_a_digest_that_it_got_worse() -> None:
+    (one,) = attacked(1, severity="low")
+    attacked(LIMIT, severity="critical")
+    delivered()
+    worsened(one)
+    assert digest().counts == {"critical": {"brute_force": 1}}
+    assert delivered() == ["sent"]
+
+
+def test_a_digest_that_is_held_counts_no_more_what_is_told_by_itself() -> None:
+    attacked(LIMIT)
+    one, _ = attacked(2, severity="low")
+    attacked(1, severity="medium")
+    worsened(one)
+    assert digest().counts == {"low": {"brute_force": 1}, "medium": {"brute_force": 1}}
+    one.refresh_from_db()
+    assert one.digests == {}
+    delivered()
+    assert [message.subject for message in mail.outbox[LIMIT:]] == [
+        "[Critical] 5 failed logins within 300 s: address 203.0.113.9",
+        "[Medium] Digest of 2 incidents: 1 medium, 1 low",
+    ]
+
+
+def test_a_digest_that_counts_nothing_any_more_is_not_sent() -> None:
+    attacked(LIMIT)
+    (one,) = attacked(1, severity="low")
+    worsened(one)
+    assert not Delivery.objects.filter(incident=None).exists()
+    assert delivered() == ["sent"] * (LIMIT + 1)
+    attacked(1)
+    assert digest().counts == {"high": {"brute_force": 1}}
+
+
+def test_a_digest_of_one_target_still_counts_what_another_is_told_by_itself(settings: Any) -> None:
+    other = "sec@example.org"
+    attacked(LIMIT)
+    attacked(LIMIT, severity="critical")
+    settings.SECURITY = settings.SECURITY | {"ALERT_MAIL": [OPS, other]}
+    attacked(LIMIT)
+    (one,) = attacked(1, severity="low")
+    worsened(one)
+    assert digest().counts["critical"] == {"brute_force": 1}
+    assert (digest().target, list(one.digests)) == (OPS, [str(digest().pk)])
+    assert Delivery.objects.filter(incident=one).get().target == other
 
 
 def test_what_is_rolled_back_takes_nothing_and_counts_nowhere() -> None:
@@ -260,6 +338,20 @@ from tests.support.desk import incident
 for n in range(number):
     assert alert(incident(subject=f"{name} {n}", severity=("high", "critical")[n % 2]))
 """
+WORSEN = """
+from django.db import transaction
+from security.alerts.raising import alert
+from security.models import Incident
+from tests.support.desk import incident
+for n in range(number):
+    pk = incident(subject=f"{name} {n}").pk
+    for severity in ("low", "medium", "critical"):
+        with transaction.atomic():
+            one = Incident.objects.select_for_update().get(pk=pk)
+            one.severity = severity
+            one.save()
+            assert alert(one)
+"""
 DELIVER = """
 import threading
 from security.alerts.deliveries import courier
@@ -272,6 +364,42 @@ finally:
     stopping.set()
     thread.join()
 """
+FINISH = """
+from security.alerts.deliveries import courier
+from security.models import Delivery, Incident
+from events.types import utcnow
+Delivery.objects.filter(state="held").update(next_attempt_at=utcnow())
+list(courier.deliver())
+assert not Delivery.objects.exclude(state="sent").exists()
+result = {
+    "counts": {f"digest-{pk}": counts for pk, counts in Delivery.objects.filter(incident=None).values_list("pk", "counts")},
+    "told_in": list(Incident.objects.values_list("digests", flat=True)),
+}
+"""
+
+
+def raced(databases: Databases, var: Path, url: str, work: str, number: int, limit: int = LIMIT) -> dict[str, Any]:
+    """Two processes do the work, with a courier each, until all is sent: what the digests count, and what each incident was told in."""
+    env = base_environment() | {"DATABASE_URL": databases.create(), "VAR_DIR": str(var)}
+    env |= {"SECURITY_WEBHOOK_SECRET": SECRET, "NO_PROXY": "127.0.0.1", "SECURITY_ALERT_WEBHOOKS": f"{url},{url}/other"}
+    env |= {"SECURITY_ALERTS_AN_HOUR": str(limit), "SECURITY_DIGEST_INTERVAL": "0.05", "SECURITY_DELIVERY_INTERVAL": "0.01"}
+    with DjangoProcess(env) as one, DjangoProcess(env) as other:
+        failures: list[Exception] = []
+
+        def run(process: DjangoProcess, name: str) -> None:
+            try:
+                process.run(DELIVER, work=work, number=number, name=name)
+            except Exception as error:  # noqa: BLE001 - a thread's is seen by nobody else
+                failures.append(error)
+
+        threads = [threading.Thread(target=run, args=each) for each in ((one, "one"), (other, "other"))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        found: dict[str, Any] = one.run(FINISH)
+    return found
 
 
 @pytest.mark.parametrize("number", [25])
@@ -279,31 +407,7 @@ def test_processes_that_raise_and_deliver_at_once_tell_each_incident_once(
     databases: Databases, tmp_path: Path, number: int
 ) -> None:
     with receiver(200) as server:
-        env = base_environment() | {"DATABASE_URL": databases.create(), "VAR_DIR": str(tmp_path)}
-        env |= {"SECURITY_WEBHOOK_SECRET": SECRET, "NO_PROXY": "127.0.0.1"}
-        env |= {"SECURITY_ALERT_WEBHOOKS": f"{server.url},{server.url}/other"}
-        env |= {"SECURITY_ALERTS_AN_HOUR": str(LIMIT), "SECURITY_DIGEST_INTERVAL": "0.05", "SECURITY_DELIVERY_INTERVAL": "0.01"}
-        with DjangoProcess(env) as one, DjangoProcess(env) as other:
-            failures: list[Exception] = []
-
-            def run(process: DjangoProcess, name: str) -> None:
-                try:
-                    process.run(DELIVER, work=RAISE, number=number, name=name)
-                except Exception as error:  # noqa: BLE001 - a thread's is seen by nobody else
-                    failures.append(error)
-
-            threads = [threading.Thread(target=run, args=work) for work in ((one, "one"), (other, "other"))]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            assert failures == []
-            one.run(
-                "from security.alerts.deliveries import courier\nfrom security.models import Delivery\n"
-                "from events.types import utcnow\n"
-                "Delivery.objects.filter(state='held').update(next_attempt_at=utcnow())\nlist(courier.deliver())\n"
-                "assert not Delivery.objects.exclude(state='sent').exists()"
-            )
+        raced(databases, tmp_path, server.url, RAISE, number)
     told = [json.loads(body) for _, body in server.got]
     assert max(Counter(content["id"] for content in told).values()) == 1
     digests = [content["digest"] for content in told if content["type"] == "incidents.digest"]
@@ -311,3 +415,19 @@ def test_processes_that_raise_and_deliver_at_once_tell_each_incident_once(
     assert len(told) - len(digests) == singles
     assert len(digests) >= 2  # one for each target, or more where the work takes longer than an interval
     assert sum(one["incidents"] for one in digests) == 2 * 2 * number - singles
+
+
+@pytest.mark.parametrize("number", [15])
+def test_processes_whose_incidents_get_worse_meanwhile_count_each_where_it_was_told(
+    databases: Databases, tmp_path: Path, number: int
+) -> None:
+    with receiver(200) as server:
+        found = raced(databases, tmp_path, server.url, WORSEN, number, limit=number)
+    told = [json.loads(body) for _, body in server.got]
+    digests = {content["id"]: content["digest"]["counts"] for content in told if content["type"] == "incidents.digest"}
+    assert digests.keys() == found["counts"].keys()
+    expected = Counter((f"digest-{pk}", severity) for told_in in found["told_in"] for pk, severity in told_in.items())
+    assert Counter({(name, line["severity"]): line["number"] for name, lines in digests.items() for line in lines}) == expected
+    critical = sum(line["number"] for lines in digests.values() for line in lines if line["severity"] == "critical")
+    singly = {content["id"] for content in told if content["type"] != "incidents.digest"}
+    assert critical + sum(name.endswith("-critical") for name in singly) == 2 * 2 * number, "each target hears once of each"
