@@ -29,6 +29,7 @@ class Observation:
     data: Mapping[str, Any] = field(default_factory=dict)
     actor: str | None = None  # the id of the user who did it, also by a token
     number: int = 1  # how many happenings it tells of: more than one for a summary of a flood
+    singled_out: bool = True  # whether it counts for its target too; else, one of very many, only for the network and the site
 
     @property
     def target(self) -> str | None:

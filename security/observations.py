@@ -26,8 +26,11 @@ def observations_of(event: UnifiedEvent) -> list[Observation]:
         return [seen]
     parts = _split(
         seen,
-        [replace(seen, account=account, number=number) for account, number in _named(event, "accounts")]
-        + [replace(seen, username_hash=name, number=number) for name, number in _named(event, "username_hashes")],
+        [replace(seen, account=name, number=number, singled_out=alone) for name, number, alone in _named(event, "accounts")]
+        + [
+            replace(seen, username_hash=name, number=number, singled_out=alone)
+            for name, number, alone in _named(event, "username_hashes")
+        ],
     )
     if len(parts) > 1 or seen.network is not None:
         return parts
@@ -35,7 +38,7 @@ def observations_of(event: UnifiedEvent) -> list[Observation]:
         parts[0],
         [
             replace(parts[0], address=address, network=network_of(address), number=number)
-            for stated, number in _named(event, "addresses")
+            for stated, number, _ in _named(event, "addresses")
             if (address := _address(stated))
         ],
     )
@@ -101,9 +104,12 @@ def _number(value: Any) -> int:
     return min(value, MAX_NUMBER) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 1
 
 
-def _named(event: UnifiedEvent, name: str) -> Iterator[tuple[str, int]]:
-    """The pairs of a member and its count that a summary names; nothing else that may stand there."""
-    value = event.data.get(name)
-    for pair in value[:KEPT] if isinstance(value, list) else ():
+def _named(event: UnifiedEvent, name: str) -> Iterator[tuple[str, int, bool]]:
+    """The pairs of a member and its count that a summary names, and whether it singles it out, as it does the first ones, or all where it
+    doesn't say; nothing else that may stand there."""
+    value, said = event.data.get(name), event.data.get("singled_out")
+    number = said.get(name) if isinstance(said, dict) else None
+    singled_out = number if isinstance(number, int) else KEPT
+    for place, pair in enumerate(value[:KEPT] if isinstance(value, list) else ()):
         if isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str):
-            yield pair[0][:MAX_LABEL_LENGTH], _number(pair[1])
+            yield pair[0][:MAX_LABEL_LENGTH], _number(pair[1]), place < singled_out

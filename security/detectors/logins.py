@@ -29,7 +29,7 @@ class BruteForce:
     def hits(self, seen: Observation) -> list[Hit]:
         if seen.event_type not in LOGIN_FAILURES or seen.network is None:
             return []
-        if seen.target is None:
+        if seen.target is None or not seen.singled_out:
             return [_from_network(seen)]
         # What was refused was no guess: it makes no login that succeeds later suspicious.
         guesses = [] if seen.event_type in REFUSED_LOGINS else [_of_pair(seen)]
@@ -57,7 +57,7 @@ class AccountBruteForce:
     kind = "brute_force"
 
     def hits(self, seen: Observation) -> list[Hit]:
-        return [_for_target(seen)] if seen.event_type in LOGIN_FAILURES and seen.target else []
+        return [_for_target(seen)] if seen.event_type in LOGIN_FAILURES and seen.target and seen.singled_out else []
 
     def judge(self, seen: Observation, counts: Sequence[Count]) -> Detection | None:
         threshold = settings().BRUTE_FORCE_THRESHOLD
@@ -96,7 +96,8 @@ class DistributedGuessing:
     kind = "distributed_guessing"
 
     def hits(self, seen: Observation) -> list[Hit]:
-        return [_networks_of(seen)] if seen.event_type in LOGIN_FAILURES and seen.network and seen.target else []
+        of_target = seen.event_type in LOGIN_FAILURES and seen.target and seen.singled_out
+        return [_networks_of(seen)] if of_target and seen.network else []
 
     def judge(self, seen: Observation, counts: Sequence[Count]) -> Detection | None:
         threshold, members = settings().GUESSING_ADDRESSES, counts[0].members

@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -24,7 +25,7 @@ from events.manager import emit
 from events.types import EventCategory, UnifiedEvent
 from security.conf import settings
 from security.networks import network_of
-from security.sources.tally import Tally
+from security.sources.tally import Tally, share
 from security.sources.vocabulary import VOCABULARY, Word, owasp_event
 
 logger = logging.getLogger("security.floods")
@@ -71,6 +72,8 @@ class Summary:
     addresses: Tally = field(default_factory=Tally)
     accounts: Tally = field(default_factory=Tally)
     usernames: Tally = field(default_factory=Tally)
+    # Who is named first, and worth counting for itself.
+    singled_out: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, event: UnifiedEvent, address: str | None) -> None:
         """One more."""
@@ -106,7 +109,7 @@ class Summary:
         tallies = {"addresses": self.addresses, "accounts": self.accounts, "username_hashes": self.usernames}
         # However long the names are, the event is short enough to be stored.
         room = events_settings().MAX_EVENT_BYTES // 5
-        named = {name: tally.top(room) for name, tally in tallies.items()}
+        named = {name: tally.top(room, self.singled_out.get(name, ())) for name, tally in tallies.items()}
         data: dict[str, Any] = {
             "count": self.count,
             "first": self.first.isoformat(),
@@ -114,6 +117,7 @@ class Summary:
             "of": source.event_type,
             "network": source.network or None,
             "different": {name: tally.different for name, tally in tallies.items()},
+            "singled_out": {name: sum(one in who for one, _ in named[name]) for name, who in self.singled_out.items()},
         }
         metadata: dict[str, Any] = {"outcome": word.outcome, "owasp": owasp_event(source.event_type, source.network or None)}
         if source.network and named["addresses"]:
@@ -163,6 +167,7 @@ class Floods:
         """Tell what was folded since the last time, and what could not be stored then. Whether there was anything."""
         with self._lock:
             summaries, self._summaries = self._summaries, {}
+        _single_out(summaries)
         with use_context(Context()):
             kept = {source: summary for source, summary in summaries.items() if not _is_told(source, summary)}
         if kept and events_settings().UNIFIED_EVENTS_ENABLED:
@@ -241,6 +246,19 @@ def _is_told(source: Source, summary: Summary) -> bool:
     except Exception:  # whatever it is, the thread and the other summaries go on
         logger.exception("The summary of %s from %s could not be told", source.event_type, source.network)
         return False
+
+
+def _single_out(summaries: Mapping[Source, Summary]) -> None:
+    """Say of each summary who is counted for itself. That is dear, a few rows each, so that of one type of event there are no more than a single
+    summary may name, however many summaries are told at once."""
+    of_types: dict[str, list[Summary]] = {}
+    for source, summary in summaries.items():
+        of_types.setdefault(source.event_type, []).append(summary)
+    enough = settings().GUESSING_ADDRESSES
+    for told in of_types.values():
+        accounts, usernames = share([one.accounts for one in told], enough), share([one.usernames for one in told], enough)
+        for summary, own, unknown in zip(told, accounts, usernames, strict=True):
+            summary.singled_out = {"accounts": own, "username_hashes": unknown}
 
 
 floods = Floods()

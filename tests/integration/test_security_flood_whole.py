@@ -1,4 +1,4 @@
-"""Ten thousand failed logins through everything: sources, floods, journal, monitor, counters, incidents, audit log.
+"""Thousands of failed logins through everything: sources, floods, journal, monitor, counters, incidents, audit log.
 
 Nothing is lost, what is written and remembered is bounded by the settings, and the log of what people did stays as it was.
 """
@@ -6,6 +6,7 @@ Nothing is lost, what is written and remembered is bounded by the settings, and 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -33,7 +34,9 @@ from security.sources.tally import KEPT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-FAILURES, BATCH, BUSINESS = 10_000, 1_000, "invoice.approved"
+BUSINESS = "invoice.approved"
+# Summaries are told so many times, however many failures there are.
+FLUSHES = 4
 SINGLE, MANY = "auth.login_failure", "auth.login_failures"
 TARGETS = {"ALERT_MAIL": ["ops@example.org"], "ALERT_WEBHOOKS": ["https://example.org/hook"], "WEBHOOK_SECRET": "s" * 16}
 
@@ -60,12 +63,17 @@ def each_from_another_address_for_another_name() -> Iterator[tuple[str, str]]:
         yield f"10.{number // 65_536}.{number // 256 % 256}.{number % 256}", f"nobody-{number}"
 
 
-def attack(attempts: Iterator[tuple[str, str]]) -> int:
+def from_a_hundred_networks_for_another_name_each() -> Iterator[tuple[str, str]]:
+    for number in count():
+        yield f"203.0.113.{number % 100}", f"nobody-{number}"
+
+
+def attack(attempts: Iterator[tuple[str, str]], failures: int) -> int:
     """Everything happens, and beside it an invoice is approved now and then. How many summaries may have been told of a type and
     network."""
     began = utcnow()
-    for _ in range(FAILURES // BATCH):
-        for _ in range(BATCH):
+    for _ in range(FLUSHES):
+        for _ in range(failures // FLUSHES):
             address, username = next(attempts)
             request = HttpRequest()
             request.META["REMOTE_ADDR"] = address
@@ -75,7 +83,7 @@ def attack(attempts: Iterator[tuple[str, str]]) -> int:
         floods.flush()
     wait_published()
     assert not floods._summaries
-    return FAILURES // BATCH + int((utcnow() - began).total_seconds() / security_settings().FLOOD_SUMMARY_INTERVAL)
+    return FLUSHES + int((utcnow() - began).total_seconds() / security_settings().FLOOD_SUMMARY_INTERVAL)
 
 
 def approve() -> None:
@@ -111,21 +119,33 @@ def in_audit_log() -> tuple[int, int, int]:
     return told([{"type": kind, "data": data} for kind, data in AuditEntry.objects.values_list("event_type", "data")])
 
 
-def assert_little_is_written(told_events: int, summaries: int) -> None:
-    """Rows of each table, by the number of events that were told, of which some are summaries, and that of the incidents."""
+def assert_little_is_written(told_events: int, networks: int) -> None:
+    """Rows of each table, by the number of events that were told, and that of the networks that did so much that they are told of."""
     incidents = Incident.objects.count()
     alerts = incidents * len(Severity)  # each alerts when it opens and when it gets worse
-    assert incidents <= len(DETECTORS), "one attack"
+    assert incidents <= len(DETECTORS) * (networks + 1), "one attack of each network, and one of all"
     events_of_all = told_events + alerts + approved() + 1  # and the account
     assert AuditEntry.objects.count() <= events_of_all
     assert JournalEntry.objects.count() <= events_of_all * len(EventCategory)
     assert Delivery.objects.count() <= incidents * 2
     assert Evidence.objects.count() <= incidents * 2 * KEPT_AS_EVIDENCE
-    looked_at = told_events + summaries * 2 * KEPT  # accounts and usernames, or addresses
+
+
+def assert_little_is_counted(singles: int, networks: int, flushes: int) -> None:
+    """Rows of counters: so many for each single and for each flush, and so many for each network that is told of. None for a failure."""
     seen = Observation(SINGLE, "", utcnow(), network="x", username_hash="x")
-    hits = [hit for detector in DETECTORS for hit in detector.hits(seen)]
-    assert Counter.objects.count() <= looked_at * len({hit.key for hit in hits})
-    assert max(len(row.hits) for row in Counter.objects.all()) <= 2 * max(hit.limit for hit in hits)
+    of_the_site = keys_of(replace(seen, network=None, username_hash=None))
+    of_one_of_many = keys_of(replace(seen, singled_out=False))
+    of_a_network, of_a_target = of_one_of_many - of_the_site, keys_of(seen) - of_one_of_many
+    targets, addresses = singles + flushes * 2 * KEPT, singles + networks  # accounts and usernames
+    assert Counter.objects.count() <= len(of_the_site) + targets * len(of_a_target) + addresses * len(of_a_network)
+    most = max(hit.limit for detector in DETECTORS for hit in detector.hits(seen))
+    assert max(len(row.hits) for row in Counter.objects.all()) <= 2 * most
+
+
+def keys_of(seen: Observation) -> set[str]:
+    """What is counted of it."""
+    return {hit.key for detector in DETECTORS for hit in detector.hits(seen)}
 
 
 def pages() -> list[str]:
@@ -146,26 +166,37 @@ def queries_of_the_first_page() -> int:
 
 
 @pytest.mark.parametrize(
-    ("attempts", "limit", "recognised"),
+    ("attempts", "failures", "limit", "networks", "recognised"),
     [
-        (from_one_address_for_one_account, "FLOOD_AFTER", ("brute_force", "account {pk} and address 203.0.113.9")),
-        (each_from_another_address_for_another_name, "FLOOD_AFTER_SITE", ("password_spraying", "site")),
+        (
+            from_one_address_for_one_account, 10_000, "FLOOD_AFTER", 1,
+            ("brute_force", "account {pk} and address 203.0.113.9"),
+        ),
+        (each_from_another_address_for_another_name, 10_000, "FLOOD_AFTER_SITE", 0, ("password_spraying", "site")),
+        (
+            from_a_hundred_networks_for_another_name_each, 3_000, "FLOOD_AFTER_SITE", 100,
+            ("credential_stuffing", "address 203.0.113.9"),
+        ),
     ],
-)
-def test_ten_thousand_failures(alice: User, attempts: Any, limit: str, recognised: tuple[str, str]) -> None:
+)  # fmt: skip
+def test_thousands_of_failures(
+    alice: User, settings: Any, attempts: Any, failures: int, limit: str, networks: int, recognised: tuple[str, str]
+) -> None:
+    settings.SECURITY = settings.SECURITY | {"FLOOD_AFTER": 5, "FLOOD_AFTER_SITE": 50}
     for _ in range(30):
         approve()
     before = queries_of_the_first_page()
 
-    flushes = attack(attempts())
+    flushes = attack(attempts(), failures)
 
-    singles, summaries, failures = in_journal()
-    assert in_audit_log() == (singles, summaries, failures)
-    assert failures == FAILURES
+    singles, summaries, told_failures = in_journal()
+    assert in_audit_log() == (singles, summaries, told_failures)
+    assert told_failures == failures
     assert singles == getattr(security_settings(), limit)
-    assert 1 <= summaries <= flushes
-    assert_little_is_written(singles + summaries, summaries)
+    assert 1 <= summaries <= flushes * (networks + 1)
+    assert_little_is_written(singles + summaries, networks)
+    assert_little_is_counted(singles, networks, flushes)
     kind, subject = recognised
     assert Incident.objects.filter(kind=kind, subject=subject.format(pk=alice.pk)).count() == 1
-    assert pages() == [str(number) for number in range(30 + FAILURES // BATCH, 0, -1)]
+    assert pages() == [str(number) for number in range(30 + FLUSHES, 0, -1)]
     assert queries_of_the_first_page() == before

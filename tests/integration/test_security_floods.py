@@ -24,7 +24,7 @@ from events.testing import wait_published
 from events.types import UnifiedEvent
 from security.sources import floods as module
 from security.sources.floods import Source, Summary, Window, floods
-from security.sources.tally import KEPT, Tally
+from security.sources.tally import KEPT, Tally, share
 from tests.support.databases import base_environment
 from tests.support.paths import ROOT
 from tests.support.waiting import wait_for
@@ -244,6 +244,32 @@ def test_a_tally_that_takes_over_what_another_counted_says_no_more_than_both() -
     assert one.different is None
     assert len(said) == KEPT
     assert all(count <= (3 if name.startswith("one") else int(name.removeprefix("other-")) + 1) for name, count in said.items())
+
+
+def tally_of(members: dict[str, int]) -> Tally:
+    tally = Tally()
+    for member, times in members.items():
+        tally.add(member, times)
+    return tally
+
+
+def test_one_tally_has_all_its_members_singled_out_and_many_have_no_more_together() -> None:
+    full = [tally_of({f"{n}-{place}": 1 for n in range(KEPT)}) for place in range(5)]
+    assert share(full[:1], 10) == [set(dict(full[0].sure()))]
+    assert sum(map(len, share(full, 10))) == KEPT
+    assert share([], 10) == []
+
+
+def test_a_member_of_many_tallies_is_singled_out_before_one_of_a_few_and_does_not_hide_another() -> None:
+    tallies = [tally_of({"often": 9, "rare": 1} | {f"{n}-{place}": 5 for n in range(20)}) for place in range(2 * KEPT)]
+    shares = share(tallies, 10)
+    of = {name: sum(name in one for one in shares) for name in ("often", "rare")}
+    assert of["often"] > of["rare"] >= 10
+    assert sum(of.values()) == KEPT
+
+
+def test_who_is_singled_out_is_named_first() -> None:
+    assert tally_of({"a": 1, "b": 3, "c": 2}).top(ROOM, {"a"}) == [["a", 1], ["b", 3], ["c", 2]]
 
 
 def test_a_summary_is_short_enough_however_long_the_names_are() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.contrib.auth.signals import user_login_failed
+from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.db import connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
@@ -109,3 +109,52 @@ def test_an_event_is_one_more_of_an_incident_however_many_parts_tell_of_it() -> 
         "credential_stuffing": (60, 1),
         "enumeration": (60, 1),
     }
+
+
+def test_of_very_many_names_those_that_are_not_singled_out_count_for_the_network_only() -> None:
+    names = [[f"name-{n}", 1] for n in range(60)]
+    monitor.look_at(summary(network=HERE, username_hashes=names, singled_out={"username_hashes": 2}))
+    for of_a_name in ("failures/account/", f"failures/pair/{HERE}/", "guessing/"):
+        assert {row.key for row in Counter.objects.filter(key__startswith=of_a_name)} == {
+            f"{of_a_name}name-{n}" for n in range(2)
+        }
+    assert Incident.objects.get(kind="credential_stuffing").events == 60
+    assert Incident.objects.get(kind="enumeration").events == 60
+
+
+@pytest.mark.parametrize("said", [None, 5, [], {}, {"accounts": "many"}, {"username_hashes": None}])
+def test_a_summary_that_does_not_say_whom_it_singles_out_singles_out_all(said: Any) -> None:
+    monitor.look_at(summary(network=HERE, username_hashes=[["a", 1], ["b", 1]], singled_out=said))
+    assert Counter.objects.filter(key__startswith="guessing/").count() == 2
+
+
+def test_an_account_that_many_networks_guess_at_shows_among_more_names_than_are_counted(settings: Any) -> None:
+    names = ("alice", "bob", "carol")
+    users = [User.objects.create_user(name) for name in names]
+    noise = [User.objects.create_user(f"noise-{n}") for n in range(20)]
+    settings.SECURITY = {"FLOOD_AFTER": 1, "FLOOD_SUMMARY_INTERVAL": 60}
+    networks = [f"203.0.113.{n}" for n in range(50)]
+    for place, network in enumerate(networks):
+        fail("nobody", network)  # is told by itself
+        for other in ("nobody", *(noise[(place + n) % 20].username for n in range(3)), *names):
+            fail(other, network)
+    told_kinds()
+    guessed = Incident.objects.filter(kind="distributed_guessing").values_list("subject", flat=True)
+    assert {f"account {user.pk}" for user in users} <= set(guessed)
+    pairs = Counter.objects.filter(key__startswith="failures/pair/")
+    assert pairs.count() <= len(networks) + 2 * KEPT
+
+
+def test_a_login_that_succeeds_after_many_failures_shows_also_where_more_names_fail_than_are_counted(settings: Any) -> None:
+    alice = User.objects.create_user("alice", password="right")
+    settings.SECURITY = {"FLOOD_AFTER": 1, "FLOOD_SUMMARY_INTERVAL": 60}
+    for n in range(KEPT + 20):
+        User.objects.create_user(f"noise-{n}")
+        for _ in range(2):
+            fail(f"noise-{n}", f"198.51.100.{n}")
+    for _ in range(8):
+        fail("alice")
+    told_kinds()
+    request = RequestFactory().post("/", REMOTE_ADDR=HERE)
+    user_logged_in.send(sender=User, request=request, user=alice)
+    assert told_kinds()["success_after_failures"] == f"account {alice.pk}"
