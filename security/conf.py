@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from django.conf import settings as django_settings
-from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationInfo, field_validator
+from django.db.models import CharField, DateTimeField, TextField
+from pydantic import AfterValidator, Field, IPvAnyNetwork, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 from redis.connection import parse_url
 
@@ -18,8 +19,21 @@ MIN_SECRET_LENGTH = 16
 # What thresholds of different members can't reach with one summary.
 NAMED = f"A summary of a flood names {KEPT} at most: more take several summaries."
 Address = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=MAX_TARGET_LENGTH)]
-# Others than these two may find users whose names were not typed.
-Lookup = Annotated[str, Field(pattern=r"^[A-Za-z]\w*?(__i?exact)?$", max_length=MAX_TARGET_LENGTH)]
+EXACT: Final = frozenset({"exact", "iexact"})
+
+
+def _finds_what_was_typed(lookup: str) -> str:
+    """Others than `EXACT` find users whose names were not typed, and what was typed may be no pattern, which a database does not forgive."""
+    _, *path = lookup.split("__")
+    others = {name for field in (CharField(), TextField(), DateTimeField()) for name in field.get_lookups()} - EXACT
+    if path and path[-1] in others:
+        raise ValueError(
+            f"{lookup!r} finds more than was typed: end it with __exact, __iexact or neither (a field of that name: {lookup}__exact)"
+        )
+    return lookup
+
+
+Lookup = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$", max_length=MAX_TARGET_LENGTH), AfterValidator(_finds_what_was_typed)]
 WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]+", max_length=MAX_TARGET_LENGTH)]
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import OriginValidator, WebsocketDenier
+from channels.security.websocket import OriginValidator
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 from django.urls import URLPattern, path, re_path
@@ -45,14 +45,15 @@ def same_origin(application: Application) -> Application:
 
     Browsers always say where a page is from; a client that does not is none.
     """
-    trusted, refuse = OriginValidator(application, settings.CSRF_TRUSTED_ORIGINS), WebsocketDenier.as_asgi()
+    trusted = OriginValidator(application, settings.CSRF_TRUSTED_ORIGINS)
 
     async def check(scope: dict[str, Any], receive: Any, send: Any) -> None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         if _may_open(headers.get(b"origin"), headers.get(b"host", ""), trusted):
             await application(scope, receive, send)
             return
-        await refuse(scope, receive, send)
+        await receive()
+        await send({"type": "websocket.close"})
         if stream_refused.has_listeners(OriginValidator):
             await stream_refused.asend_robust(OriginValidator, scope=scope, refusal=FOREIGN)
 

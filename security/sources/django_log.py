@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final
 
 from django.http import HttpRequest
 
@@ -44,6 +44,13 @@ class Handler(logging.Handler):
     def createLock(self) -> None:  # noqa: N802 - logging's name
         """None: telling waits for the database, and one request must not wait for another's."""
         self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """As logging's, which takes the lock without asking whether there is one, from Python 3.13 on."""
+        found: Any = self.filter(record)  # from Python 3.12 on this may be a record, to go on with in place of this one
+        if found:
+            self.emit(record if found is True else found)
+        return bool(found)
 
     def emit(self, record: logging.LogRecord) -> None:
         if _telling.get() or hasattr(record, HEARD):

@@ -14,12 +14,11 @@ from django.db import connections, models
 from django.db.models.signals import post_delete, post_save, pre_save
 
 from events.access import is_derived
+from events.access_changes import AT_A_LOGIN
 from security.sources import accounts, logins, permissions
 from security.sources.telling import isolated
 
 UID = "security.users"
-# What a login saves, with nothing else.
-AT_A_LOGIN = frozenset({"last_login"})
 
 
 def connect() -> None:

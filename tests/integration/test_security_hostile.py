@@ -11,12 +11,13 @@ from urllib.parse import quote_from_bytes
 
 import pytest
 
-from tests.support.raw import request, send
+from tests.support.raw import OTHER_CHARSETS, multipart, request, send
 from tests.support.server import Server, Servers
 
 HOSTILE: dict[str, bytes] = {
     "no UTF-8": b"\xff\xfe\x80abc",
     "a lone surrogate": b"a\xed\xa0\x80b",
+    "a lone surrogate in UTF-7": b"+2AA-",
     "NUL": b"a\0b",
     "ANSI": b"a\x1b[31m\x1b]0;x\x07b",
     "C1": b"a\x9b31m\xc2\x9b31mb",
@@ -96,6 +97,13 @@ def of_requests(value: bytes, quoted: bytes) -> Iterator[tuple[str, bytes]]:
         form = b"csrfmiddlewaretoken=%b&username=%b&password=%b" % (CSRF, target, target)
         yield "form", request(b"/accounts/login/", FORM, form, b"POST")
         yield "token of a form", request(b"/accounts/login/", FORM, b"csrfmiddlewaretoken=%b" % target, b"POST")
+    for charset in OTHER_CHARSETS:
+        values = {"csrfmiddlewaretoken": CSRF, "username": value, "password": value}
+        body, content_type = multipart(values, charset)
+        for path in (b"/accounts/login/", b"/admin/login/"):
+            yield f"form in {charset}", request(path, FORM | {b"Content-Type": content_type.encode()}, body, b"POST")
+    named = FORM | {b"Content-Type": b"multipart/form-data; boundary=x; charset=" + value}
+    yield "charset", request(b"/accounts/login/", named, multipart({"username": b"x"}, "")[0], b"POST")
     yield "content type", request(b"/accounts/login/", FORM | {b"Content-Type": value}, b"username=x", b"POST")
 
 

@@ -19,6 +19,7 @@ from events.stats import stats
 from events.testing import wait_published
 from security import sources
 from security.accounts import username_hash
+from tests.support.raw import OTHER_CHARSETS, multipart
 
 pytestmark = pytest.mark.django_db
 # For what is about commits, or runs in another thread: its test has no transaction around it.
@@ -126,20 +127,56 @@ def test_a_hostile_username_in_a_form_is_no_server_error(client: Client, usernam
     assert stats.snapshot()["errors"] == 0
 
 
+async def post_multipart(path: str, charset: str, is_async: bool = False, **values: bytes) -> int:
+    """The status of the answer to a form as no browser sends it: one that names a charset."""
+    body, content_type = multipart(values, charset)
+    if is_async:
+        return (await AsyncClient(raise_request_exception=False).generic("POST", path, body, content_type)).status_code
+    return (await sync_to_async(Client(raise_request_exception=False).generic)("POST", path, body, content_type)).status_code
+
+
 @commits
-@pytest.mark.parametrize("field", ["username", "password"])
-def test_a_lone_surrogate_in_a_form_is_a_failure_like_any_other(client: Client, alice: User, field: str) -> None:
-    """A browser sends none, but whoever writes a request may name an encoding that has them. (The form shows the name again, which no
-    encoding of an answer has.)"""
-    client.raise_request_exception = False
-    values = {"username": b"alice", "password": b"wrong"} | {field: b"+2AA-"}
-    parts = [b'--x\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (name.encode(), v) for name, v in values.items()]
-    answer = client.generic(
-        "POST", reverse("login"), b"".join([*parts, b"--x--\r\n"]), "multipart/form-data; boundary=x; charset=utf-7"
-    )
-    assert answer.status_code == (500 if field == "username" else 200)
-    assert entry("auth.login_failure").user_id == (None if field == "username" else str(alice.pk))
+@pytest.mark.parametrize("is_async", [False, True], ids=["WSGI", "ASGI"])
+@pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/"])
+@pytest.mark.parametrize("charset", [*OTHER_CHARSETS, "no-such-charset"])
+async def test_a_form_in_another_charset_is_refused_and_told(charset: str, path: str, is_async: bool) -> None:
+    """Those of which Python makes no text, or halves of characters (UTF-7's `+2AA-`), too."""
+    assert await post_multipart(path, charset, is_async, username=b"+2AA-", password=b"wrong") == 400
+    assert await sync_to_async(told)() == ["request.suspicious"]
+    found = await sync_to_async(entry)("request.suspicious")
+    assert (found.data["kind"], found.ip_address) == ("SuspiciousOperation", "127.0.0.1")
+    assert "charset" in found.data["reason"]
     assert stats.snapshot()["errors"] == stats.snapshot()["handler_errors"] == 0
+
+
+@commits
+@pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/"])
+async def test_a_form_in_another_charset_is_refused_where_errors_are_shown(path: str, settings: Any) -> None:
+    """The page that shows an error shows the form too, and reads it for that."""
+    settings.DEBUG = True
+    assert await post_multipart(path, "base64", username=b"alice", password=b"wrong") == 400
+
+
+@commits
+@pytest.mark.parametrize("charset", ["utf-8", "UTF8", "u8"])
+async def test_a_form_in_utf_8_by_any_name_is_read(charset: str) -> None:
+    await User.objects.acreate_user("zoë", password=PASSWORD)
+    assert await post_multipart(reverse("login"), charset, username="zoë".encode(), password=PASSWORD.encode()) == 302
+
+
+@commits
+async def test_a_charset_that_the_project_chose_is_read(settings: Any) -> None:
+    settings.MIDDLEWARE = [f"{__name__}.reads_latin_1", *settings.MIDDLEWARE]
+    await User.objects.acreate_user("zoë", password=PASSWORD)
+    assert await post_multipart(reverse("login"), "utf-7", username="zoë".encode("latin-1"), password=PASSWORD.encode()) == 302
+
+
+def reads_latin_1(get_response: Any) -> Any:
+    def middleware(request: Any) -> Any:
+        request.encoding = "latin-1"
+        return get_response(request)
+
+    return middleware
 
 
 @commits

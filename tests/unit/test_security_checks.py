@@ -67,8 +67,8 @@ def test_counters_that_are_to_be_in_a_redis_need_one(settings: Any, configured: 
     [
         (["email__iexact", "username__iexact", "email", "id__exact", "groups__name"], []),
         (["mail__iexact"], ["mail__iexact"]),
-        (["email__iexakt", "email", "email__contains"], ["email__iexakt", "email__contains"]),
-        (["email__istartswith"], ["email__istartswith"]),
+        (["email__iexakt", "email", "contains"], ["email__iexakt", "contains"]),
+        (["groups__regex__exact"], ["groups__regex__exact"]),  # a field of that name, which is not there
     ],
 )
 def test_what_is_said_to_find_users_must_be_fields_of_theirs(settings: Any, lookups: list[str], wrong: list[str]) -> None:
@@ -85,6 +85,15 @@ def test_what_is_no_lookup_is_a_bad_value(settings: Any, wrong: Any) -> None:
     (found,) = check_settings()
     assert "SIGN_IN_FIELDS" in found.msg
     assert check_sign_in_fields() == []
+
+
+@pytest.mark.parametrize(
+    "wrong", ["email__regex", "email__contains", "email__istartswith", "groups__name__in", "date_joined__year", "email__isnull"]
+)
+def test_a_lookup_that_finds_what_was_not_typed_is_a_bad_value(settings: Any, wrong: str) -> None:
+    settings.SECURITY = {"SIGN_IN_FIELDS": ["email", wrong]}
+    (found,) = check_settings()
+    assert all(word in found.msg for word in ("SIGN_IN_FIELDS", wrong, "__iexact"))
 
 
 def test_a_missing_middleware_is_a_warning(settings: Any) -> None:
