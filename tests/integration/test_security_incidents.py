@@ -411,6 +411,7 @@ def test_a_note_holds_whatever_is_typed_up_to_its_length() -> None:
 
 def test_an_incident_that_gets_an_event_between_the_look_and_the_closing_stays_open() -> None:
     one = opened()
+    wait_published()  # nobody else writes: here an event comes in the middle of a look
     Incident.objects.update(last_event_at=utcnow() - timedelta(days=1))
     looked = []
 
