@@ -123,7 +123,10 @@ class Server:
             self.stop()
         except subprocess.TimeoutExpired:
             self.kill()
-            raise
+            # Granian 2.8 does not always end when it is told to right after a start, on a busy machine and whatever it serves. Tests that
+            # are about its end call `stop`.
+            if self.program != "granian":
+                raise
 
     # Other processes
 
