@@ -123,8 +123,8 @@ class Server:
             self.stop()
         except subprocess.TimeoutExpired:
             self.kill()
-            # Granian 2.8 does not always end when it is told to right after a start, on a busy machine and whatever it serves. Tests that
-            # are about its end call `stop`.
+            # Granian 2.8 does not always end in time when it is told to soon after its start, on a busy machine; why is not known, but its
+            # workers are late with the smallest application too. Tests that are about its end call `stop`.
             if self.program != "granian":
                 raise
 
