@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -31,7 +32,7 @@ class Service(Protocol):
         """End, when what is begun is done."""
 
 
-class ThreadService:
+class ThreadService(ABC):
     """A service (`Service`) in a thread of its own, which ends before the process forks. A subclass says what runs, under which `name`, and
     whether servers are to run it."""
 
@@ -45,13 +46,13 @@ class ThreadService:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @abstractmethod
     def is_wanted(self) -> bool:
         """Whether the settings have servers run it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, stopping: threading.Event) -> None:
         """Do the work until `stopping` is set; while the database is away, go on trying."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Begin, if it is wanted. Doing it again changes nothing."""
@@ -189,10 +190,13 @@ class Background:
 
 
 def _do(job: Job) -> None:
+    """Do it, and leave no connection that had trouble to the next."""
     try:
-        job.context.run(job.action)
-        for connection in connections.all(initialized_only=True):
-            if connection.errors_occurred:
-                connection.close()
+        try:
+            job.context.run(job.action)
+        finally:
+            for connection in connections.all(initialized_only=True):
+                if connection.errors_occurred:
+                    connection.close()
     except BaseException:  # a handler that calls `sys.exit` must not end the thread: what waits are others' jobs
         logger.exception("A job in the background failed")

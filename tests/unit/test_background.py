@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from django.db import connection
 
 from events import unified_event_manager, writer
 from events.background import Background
@@ -26,6 +27,21 @@ def test_a_function_that_ends_the_thread_does_not(caplog: pytest.LogCaptureFixtu
     assert (done, background.waiting) == ([1], 0)
     assert "A job in the background failed" in caplog.text
     background.stop(10)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_had_trouble_is_not_left_to_the_next() -> None:
+    background, left = Background(), list[object]()
+
+    def have_trouble() -> None:
+        connection.ensure_connection()
+        connection.errors_occurred = True
+        sys.exit(3)
+
+    do(background, have_trouble)
+    do(background, lambda: left.append(connection.connection))
+    background.stop(10)
+    assert left == [None]
 
 
 def test_functions_are_called_one_after_the_other_also_around_a_stop_that_is_not_waited_for() -> None:
